@@ -1,0 +1,56 @@
+"""DCGAN: deep convolutional GAN (Radford, Metz and Chintala 2016, https://arxiv.org/abs/1511.06434).
+
+python -m experiments.dcgan
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import optax
+
+from jaxgan import random, train
+from jaxgan.config import Count, Decay, Rate
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.nets import dcgan
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """DCGAN."""
+
+    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    split: str = "train"  # of a TFDS set
+    image_size: int = 32  # 8, 16, 32, 64 or 128 pixels
+    channels: int | None = None  # 1 or 3; as the data has if not given
+    width: Count = 32  # channels next to the image, doubled at each level inward; 128 in the paper
+    latent: Count = 100  # numbers in z, uniform in [-1, 1)
+    batch_size: Count = 64  # 128 in the paper
+    steps: Count = 2500  # generator updates
+    n_critic: Count = 1  # discriminator updates for one of the generator
+    g_lr: Rate = 2e-4  # the generator's learning rate
+    d_lr: Rate = 2e-4  # the discriminator's learning rate
+    beta1: Decay = 0.5  # of Adam
+    beta2: Decay = 0.999  # of Adam
+    ema_decay: Decay | None = None  # of the generator's average; none in the paper
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
+    seed: int = 0
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    net = dict(width=cfg.width, dtype=cfg.dtype, axis=axis)
+    gan = two_player(
+        dcgan.Generator(image_size=cfg.image_size, channels=cfg.channels, **net),
+        dcgan.Discriminator(**net),
+        loss=non_saturating,
+        latent=partial(random.uniform, shape=(cfg.latent,), minval=-1.0),
+    )
+    adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
+    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

@@ -1,0 +1,61 @@
+"""GAN: two multilayer perceptrons (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661).
+
+    python -m experiments.gan
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import optax
+
+from jaxgan import random, train
+from jaxgan.config import Count, Decay, Rate
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses import adversarial
+from jaxgan.nets import mlp
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """GAN."""
+
+    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    split: str = "train"  # of a TFDS set
+    image_size: Count = 28  # pixels
+    channels: int | None = None  # 1 or 3; as the data has if not given
+    g_hidden: tuple[Count, ...] = (256, 512, 1024)  # widths of the generator's hidden layers
+    d_hidden: tuple[Count, ...] = (512, 256)  # widths of the discriminator's
+    norm_momentum: Decay | None = 0.8  # of the batch norm after each of G's hidden layers; None: no norm
+    loss: Literal["non_saturating", "minimax"] = "non_saturating"  # the generator's; D's is the same
+    noise: Literal["normal", "uniform"] = "normal"  # z from N(0, 1), or uniform in [-1, 1)
+    latent: Count = 100  # numbers in z
+    batch_size: Count = 128
+    steps: Count = 8000  # generator updates
+    n_critic: Count = 1  # k: discriminator updates for one of the generator
+    g_lr: Rate = 2e-4  # the generator's learning rate
+    d_lr: Rate = 2e-4  # the discriminator's learning rate
+    beta1: Decay = 0.5  # of Adam
+    beta2: Decay = 0.999  # of Adam
+    ema_decay: Decay | None = None  # of the generator's average
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
+    seed: int = 0
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    noise = {"normal": random.normal, "uniform": partial(random.uniform, minval=-1.0)}
+    shape = (cfg.image_size, cfg.image_size, cfg.channels)
+    gan = two_player(
+        mlp.Generator(shape, cfg.g_hidden, cfg.norm_momentum, dtype=cfg.dtype, axis=axis),
+        mlp.Discriminator(cfg.d_hidden, dtype=cfg.dtype),
+        loss=getattr(adversarial, cfg.loss),
+        latent=partial(noise[cfg.noise], shape=(cfg.latent,)),
+    )
+    adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
+    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

@@ -1,0 +1,142 @@
+"""The `jaxgan` command: what is done with runs once they exist."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import tyro
+
+from jaxgan import plots, run, train
+from jaxgan.config import Count, InputError, check
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw samples from a run's generator, its average where one was kept."""
+
+    run: Folder  # the run's folder
+    n: Count = 64  # how many; with --interpolate, how many paths
+    out: Path = Path("samples.png")  # a .png grid, or .npz with `image` uint8[n, H, W, C]
+    seed: int = 0
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    label: str | None = None  # a class's name or number; each in turn, one column a class, if not given
+    psi: float | None = None  # truncation: latents with |z| < psi alone
+    interpolate: int = 0  # samples on each path between two latents; 0: no paths
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run that was interrupted, bit for bit, or train it for longer."""
+
+    run: Folder  # the run's folder
+    steps: Count | None = None  # a new number of steps in all
+    data_dir: str | None = None  # where TFDS sets lie now
+
+
+@dataclass(frozen=True)
+class List:
+    """List runs: method, steps, score, time."""
+
+    root: Folder = Path("runs")  # the folder of all runs
+
+
+def _label(run_classes: tuple[str, ...], text: str | None):
+    """A class's number from its name or its number."""
+    if text is None:
+        return None
+    if not run_classes:
+        raise InputError("--label: this generator takes no label")
+    if text in run_classes:
+        return run_classes.index(text)
+    if text.isdigit() and int(text) < len(run_classes):
+        return int(text)
+    raise InputError(f"--label {text!r} is not one of {', '.join(run_classes)}")
+
+
+def sample(args: Sample) -> None:
+    """`jaxgan sample`."""
+    check(args)
+    if args.out.suffix not in (".png", ".npz"):
+        raise InputError(f"--out {args.out}: a name ending in .png or .npz")
+    if args.checkpoint not in ("last", "best") and not args.checkpoint.isdigit():
+        raise InputError(f"--checkpoint {args.checkpoint!r}: last, best, or a step")
+    if args.interpolate and args.psi is not None:
+        raise InputError("--psi and --interpolate do not go together; leave one out")
+    which = int(args.checkpoint) if args.checkpoint.isdigit() else args.checkpoint
+    generator = run.load(args.run, which)
+    label = _label(generator.classes, args.label)
+    key = jax.random.key(args.seed)
+    columns = None
+    if args.interpolate:
+        columns = args.interpolate
+        path_label = label
+        if generator.classes and label is None:  # a class a path
+            path_label = np.repeat(run.labels(len(generator.classes), args.n), columns)
+        images = generator.interpolate(key, args.n, columns, path_label)
+    else:
+        if generator.classes and label is None:
+            columns = len(generator.classes)
+        images = generator.sample(key, args.n, label, args.psi)
+    images = plots.to_uint8(images)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.out.suffix == ".npz":
+        np.savez_compressed(args.out, image=images)
+    else:
+        plots.picture(plots.grid(images, columns)).save(args.out)
+    print(f"{len(images)} samples of step {generator.step} in {args.out}")
+
+
+def resume(args: Resume) -> None:
+    """`jaxgan resume`."""
+    changes = {"steps": args.steps, "data_dir": args.data_dir}
+    train.resume(args.run, **{k: v for k, v in changes.items() if v is not None})
+
+
+def list_runs(args: List) -> None:
+    """`jaxgan list`."""
+    if not args.root.is_dir():
+        raise InputError(f"{args.root} is not a folder; runs are made by `python -m experiments.NAME`")
+    found = run.find(args.root)
+    if not found:
+        print(f"no runs in {args.root}")
+        return
+    rows = [("run", "data", "steps", "score", "minutes")]
+    for path in found:
+        try:
+            record = run.read(path)
+            data, total = record["data"]["name"], record["config"]["steps"]
+        except (InputError, KeyError):
+            rows.append((str(path), "damaged config.json", "", "", ""))
+            continue
+        saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+        score = minutes = ""
+        if (path / "scores.json").is_file():
+            scores = json.loads((path / "scores.json").read_text())
+            metric = next(m for m in ("fcd", "fd_pixels") if m in scores)
+            score, minutes = f"{metric} {scores[metric]:.2f}", f"{scores['seconds'] / 60:.1f}"
+        rows.append((str(path), data, f"{max(saved, default=0)}/{total}", score, minutes))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
+
+
+_COMMANDS = {Sample: sample, Resume: resume, List: list_runs}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command `jaxgan`."""
+    args = tyro.cli(
+        Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
+        | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
+        | Annotated[List, tyro.conf.subcommand("list", prefix_name=False)],
+        prog="jaxgan",
+        description="Work with the runs that `python -m experiments.NAME` makes.",
+        args=argv,
+    )
+    with train.reported():
+        _COMMANDS[type(args)](args)

@@ -1,0 +1,5 @@
+"""What a batch is made of."""
+
+from jaxgan.data.sources import Dataset, load
+
+__all__ = ["Dataset", "load"]

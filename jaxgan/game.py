@@ -1,0 +1,65 @@
+"""The types of a two-player game, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import struct
+
+PyTree = Any
+
+
+@struct.dataclass
+class Player:
+    """One side of the game. It may own several networks: then `params` is a dict of their trees."""
+
+    params: PyTree
+    stats: PyTree  # every other linen collection: batch_stats, spectral, ...
+    opt: optax.OptState
+    ema: PyTree | None = None  # exponential moving average of params, if one is kept
+
+    @property
+    def variables(self) -> dict:
+        """What `module.apply` takes: `{"params": ..., **stats}`."""
+        return {"params": self.params, **self.stats}
+
+    @property
+    def averaged(self) -> dict:
+        """The same with the averaged parameters, where an average is kept."""
+        return {**self.variables, "params": self.params if self.ema is None else self.ema}
+
+
+@struct.dataclass
+class GANState:
+    """All that a run needs to go on."""
+
+    step: jax.Array  # i32[], generator updates done
+    key: jax.Array  # the run's typed key: constant, never advanced
+    g: Player
+    d: Player
+    extra: PyTree = ()  # carried by the method: path-length mean, augmentation probability, image pool
+    frozen: PyTree = ()  # never trained and never saved: a feature network
+
+
+class GAN(NamedTuple):
+    """A method: five pure functions, as optax's GradientTransformation is two.
+
+    A batch is a dict of arrays whose first axis is the example: `image` f32[B, H, W, C] in [-1, 1],
+    `label` i32[B] where there are labels, `slot` i32[B], each example's place in the global batch
+    (what is drawn for an example is drawn from its slot), and what a method needs beside.
+    """
+
+    init: Callable  # (key, batch) -> (g_variables, d_variables, extra)
+    d_loss: Callable  # (d_params, state, batch, key) -> (loss, (state, metrics))
+    g_loss: Callable  # (g_params, state, batch, key) -> (loss, (state, metrics))
+    latent: Callable  # (key, slot) -> z, the generator's random input, [len(slot), ...]
+    sample: Callable  # (g_variables, z, condition) -> data, the generator in inference mode
+
+
+class Optimizers(NamedTuple):
+    """How each player is updated."""
+
+    g: optax.GradientTransformation
+    d: optax.GradientTransformation
+    ema_decay: Any = None  # of the generator's parameters, in [0, 1); None keeps no average

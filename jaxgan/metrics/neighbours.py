@@ -1,0 +1,56 @@
+"""Nearest training images: is a sample new, or a memory?"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+@partial(jax.jit, static_argnames="block")
+def _nearest(images, reference, block):
+    flat = reference.reshape(-1, block, images.shape[1])
+
+    def one(best, item):
+        start, part = item
+        part = part.astype(jnp.float32)
+        squares = (images**2).sum(1)[:, None] + (part**2).sum(1) - 2 * images @ part.T
+        index = squares.argmin(1)
+        value = jnp.take_along_axis(squares, index[:, None], 1)[:, 0]
+        closer = value < best[0]
+        return (jnp.where(closer, value, best[0]), jnp.where(closer, start + index, best[1])), None
+
+    first = (jnp.full(len(images), jnp.inf), jnp.zeros(len(images), jnp.int32))
+    starts = jnp.arange(0, reference.shape[0], block)
+    return lax.scan(one, first, (starts, flat))[0]
+
+
+def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of reference uint8[N, ...] to each of images uint8[B, ...], by Euclidean distance.
+
+    Returns:
+      Its index i32[B], and the distance f32[B] between them in units of [0, 1] intensity.
+    """
+    n = len(reference)
+    flat = np.reshape(reference, (n, -1))
+    flat = np.concatenate([flat, np.repeat(flat[:1], -n % block, 0)])  # ties go to the first
+    query = jnp.asarray(np.reshape(images, (len(images), -1)), jnp.float32)
+    _, index = _nearest(query, flat, block)
+    index = np.asarray(index)
+    # From differences: the expanded squares cancel where a sample equals its neighbour.
+    gap = np.reshape(images, (len(images), -1)).astype(np.float32) - flat[index]
+    return index, np.sqrt((gap**2).sum(1)) / 255
+
+
+def memorisation(fake, real, *, held_out: int = 500) -> float:
+    """The median distance of fakes to real images, over that of held-out real ones to the others.
+
+    About 1 for a sampler of the data's distribution, 0 for one that copies. The images are
+    uint8[N, ...]; `held_out` of the real, at most half, are set apart as the yardstick.
+    """
+    held_out = min(held_out, len(real) // 2)
+    order = np.random.default_rng(0).permutation(len(real))
+    held, others = real[order[:held_out]], real[order[held_out:]]
+    yardstick = np.median(nearest(held, others)[1])
+    return float(np.median(nearest(fake, others)[1]) / yardstick)

@@ -1,0 +1,163 @@
+"""The updates: state in, state out.
+
+`update` is the one place with a gradient, the one with an optimiser and the one with a mean over
+devices. The opponent needs no stop_gradient: it is read from the state and not differentiated.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jaxgan.game import GAN, GANState, Optimizers, Player
+from jaxgan.random import fold
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _create(gan: GAN, opts: Optimizers, key, batch, frozen) -> GANState:
+    g, d, extra = gan.init(fold(key, "init"), batch)
+
+    def player(variables, tx, ema):
+        params, stats = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+        return Player(params, stats, tx.init(params), params if ema else None)
+
+    return GANState(
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+        g=player(g, opts.g, opts.ema_decay is not None),
+        d=player(d, opts.d, False),
+        extra=extra,
+        frozen=frozen,
+    )
+
+
+def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
+    """The state before the first step; only the batch's shapes matter.
+
+    It is compiled, because a compiled function's outputs never share a buffer: `ema` and `params`
+    are equal here, and two leaves in one buffer could not be donated.
+    """
+    return _create(gan, opts, key, batch, frozen)
+
+
+def ema_warmup(decay, step):
+    """The decay at a step, min(decay, (1 + step) / (10 + step)): early averages forget fast."""
+    return jnp.minimum(decay, (1 + step) / (10 + step))
+
+
+def _mean_gradient(loss_fn, params, state, batch, key, accumulate):
+    """((loss, (state, metrics)), gradient) of the batch, taken in `accumulate` microbatches."""
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    if accumulate == 1:
+        return gradient(params, state, batch, key)
+
+    def one(carry, micro):
+        state, total = carry
+        (loss, (state, metrics)), grads = gradient(params, state, micro, key)
+        return (state, jax.tree.map(jnp.add, total, grads)), (loss, metrics)
+
+    micros = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    (state, total), parts = lax.scan(one, (state, zeros), micros)
+    loss, metrics = jax.tree.map(lambda x: x.mean(0), parts)
+    return (loss, (state, metrics)), jax.tree.map(lambda x: x / accumulate, total)
+
+
+def update(
+    who: str,
+    loss_fn: Callable,
+    tx: optax.GradientTransformation,
+    state: GANState,
+    batch: dict,
+    *,
+    turn=0,
+    accumulate: int = 1,
+    ema_decay=None,
+    axis: str | None = None,
+) -> tuple[GANState, dict]:
+    """One optimiser step of one player.
+
+    Args:
+      who: "g" or "d".
+      loss_fn: (params, state, batch, key) -> (loss, (state, metrics)); the state that it returns
+        differs in `stats` and `extra` alone.
+      turn: which of the player's updates in this step it is; it enters the key.
+      accumulate: the number of microbatches that the batch is cut into; batch normalisation then
+        sees a microbatch at a time, all else is the same.
+      ema_decay: of the player's averaged parameters, if it keeps any.
+      axis: the name of the device axis, if the batch is one shard of several.
+
+    Returns:
+      The state, and the loss and the loss's metrics as `{who}/loss`, `{who}/...`, f32[].
+    """
+    key = fold(state.key, state.step, who, turn)
+    player = getattr(state, who)
+    (loss, (state, metrics)), grads = _mean_gradient(
+        loss_fn, player.params, state, batch, key, accumulate
+    )
+    if axis is not None:
+        loss, metrics, grads = lax.pmean((loss, metrics, grads), axis)
+    updates, opt = tx.update(grads, player.opt, player.params)
+    params = optax.apply_updates(player.params, updates)
+    ema = player.ema
+    if ema is not None:
+        ema = optax.incremental_update(params, ema, 1 - ema_warmup(ema_decay, state.step))
+    player = getattr(state, who).replace(params=params, opt=opt, ema=ema)
+    metrics = {f"{who}/{name}": value for name, value in {"loss": loss, **metrics}.items()}
+    return state.replace(**{who: player}), metrics
+
+
+def d_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
+    """One update of the discriminator; the options are `update`'s."""
+    return update("d", gan.d_loss, opts.d, state, batch, **options)
+
+
+def g_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
+    """One update of the generator and of its average; the options are `update`'s."""
+    return update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
+
+
+def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, **options):
+    """n_critic updates of D, each on its own real batch, then one of G with the last one's labels
+    (Goodfellow et al. 2014, Algorithm 1).
+
+    Args:
+      batches: arrays [n_critic, B, ...].
+
+    Returns:
+      The state at the next step, and the metrics; D's are its last update's.
+    """
+    n_critic = batches["slot"].shape[0]
+    last = jax.tree.map(lambda x: x[-1], batches)
+    if n_critic == 1:
+        state, d_metrics = d_step(gan, opts, state, last, **options)
+    else:
+
+        def turn(state, inputs):
+            turn, batch = inputs
+            return d_step(gan, opts, state, batch, turn=turn, **options)
+
+        state, d_metrics = lax.scan(turn, state, (jnp.arange(n_critic), batches))
+        d_metrics = jax.tree.map(lambda x: x[-1], d_metrics)
+    state, g_metrics = g_step(gan, opts, state, last, **options)
+    return state.replace(step=state.step + 1), {**d_metrics, **g_metrics}
+
+
+def train_chunk(step: Callable, batches: Callable, state: GANState, length: int):
+    """`length` train steps in one `lax.scan`.
+
+    Args:
+      step: (state, batches) -> (state, metrics), `train_step` with its method bound.
+      batches: state -> the real batches of the state's step, [n_critic, B, ...].
+
+    Returns:
+      The state, and every step's metrics, f32[length].
+    """
+
+    def body(state, _):
+        return step(state, batches(state))
+
+    return lax.scan(body, state, None, length=length)

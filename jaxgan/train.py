@@ -1,0 +1,521 @@
+"""The host's side of a run: chunks of compiled steps, figures, pictures, scores, checkpoints."""
+
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from PIL import Image
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from jaxgan import cache, checkpoint, parallel, plots, run, steps
+from jaxgan.config import Count, InputError, Natural, check, from_dict
+from jaxgan.data import Dataset, load, resident
+from jaxgan.metrics import scores
+from jaxgan.metrics.neighbours import memorisation, nearest
+from jaxgan.random import fold
+
+SHOWN = 64  # samples in the grid
+SCORED = 5000  # samples behind a score
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How the host runs it. None of this changes what the run computes."""
+
+    name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
+    out: str = "runs"  # the folder of all runs
+    data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
+    chunk: Count = 50  # steps in one compiled call
+    log_every: Count = 10  # steps between lines of metrics.jsonl
+    sample_every: Natural = 250  # steps between grids of samples; 0: only at the end
+    evaluate_every: Natural = (
+        500  # steps between scores, the best generator kept; 0: only at the end
+    )
+    patience: Natural = 0  # stop after so many scores without a better one; 0: never
+    checkpoint_every: Natural = 500  # steps between checkpoints; 0: only at the end
+    keep: Count = 3  # of the newest checkpoints
+    devices: Natural = 0  # how many of this machine's devices to use; 0: all
+    accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
+    cache: bool = True  # keep compiled programs for later runs, in the user's cache folder
+
+
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM ended the run early; it was saved."""
+
+    def __init__(self, signum: int):
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What stays the same over a run."""
+
+    path: Path
+    cfg: object
+    loop: Loop
+    data: Dataset
+    devices: list
+    gan: object
+    chunk: Callable
+    reference: scores.Reference
+    label: np.ndarray | None  # of the shown samples
+
+
+def _check_loop(cfg, loop: Loop, data: Dataset) -> list:
+    """The devices to train on."""
+    devices = jax.local_devices()
+    if loop.devices > len(devices):
+        raise InputError(f"--devices {loop.devices}: this machine has {len(devices)}")
+    devices = devices[: loop.devices or None]
+    n, batch = len(data.image), cfg.batch_size
+    if batch > n:
+        raise InputError(f"--batch-size {batch} is larger than the data set: {data.name} has {n}")
+    if batch % (len(devices) * loop.accumulate):
+        raise InputError(
+            f"--batch-size {batch} cannot be divided by {len(devices)} devices times "
+            f"{loop.accumulate} microbatches; choose a multiple, or fewer --devices"
+        )
+    return devices
+
+
+def _load(cfg, loop: Loop) -> Dataset:
+    """The data set that a config names."""
+    return load(
+        cfg.data,
+        image_size=cfg.image_size,
+        channels=cfg.channels,
+        split=cfg.split,
+        data_dir=loop.data_dir,
+    )
+
+
+def _as_data(cfg, data: Dataset):
+    """The config with `channels` and `n_classes` as the data has them."""
+    found = {"channels": data.image.shape[-1]}
+    if hasattr(cfg, "n_classes"):
+        if data.label is None:
+            raise InputError(f"{data.name} has no labels, and a conditional generator needs them")
+        found["n_classes"] = len(data.classes)
+    return dataclasses.replace(cfg, **found)
+
+
+def main(config_class: type, make: Callable, argv: list[str] | None = None) -> None:
+    """The command line of an experiment: `python -m experiments.NAME [--FLAG VALUE ...]`."""
+
+    @dataclass(frozen=True)
+    class Command:
+        config: tyro.conf.OmitArgPrefixes[config_class] = dataclasses.field(
+            default_factory=config_class
+        )
+        loop: tyro.conf.OmitArgPrefixes[Loop] = dataclasses.field(default_factory=Loop)
+
+    module = sys.modules[config_class.__module__]
+    command = tyro.cli(Command, args=argv, description=module.__doc__)
+    with reported():
+        start(command.config, command.loop)
+
+
+@contextlib.contextmanager
+def reported():
+    """Bad input leaves as one line and exit status 2, a stopped run as the signal's own status."""
+    try:
+        yield
+    except InputError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as e:
+        sys.exit(128 + e.signum)
+
+
+def start(cfg, loop: Loop) -> dict:
+    """Makes a run's folder and trains. Returns the scores.
+
+    Raises:
+      InputError: before anything is written, if the config, the data or the folder will not do.
+    """
+    check(cfg)
+    check(loop)
+    experiment = run.experiment_of(type(cfg))
+    method = (experiment["module"].rpartition(".")[2], Path(experiment["file"]).stem)
+    method = method[1] if method[0] == "__main__" else method[0]
+    data = _load(cfg, loop)
+    cfg = _as_data(cfg, data)
+    devices = _check_loop(cfg, loop, data)
+    make = sys.modules[type(cfg).__module__].make
+    _build(make, cfg, data)
+    path = Path(loop.out) / method / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    run.create(path, experiment, cfg, loop, data, devices)
+    return _fit(path, sys.modules[type(cfg).__module__], cfg, loop, data, devices)
+
+
+def resume(path: Path, **changes) -> dict:
+    """Goes on with a run from its newest whole checkpoint. Returns the scores.
+
+    Args:
+      changes: fields of `Loop`, and `steps`, that differ from the run's own.
+    """
+    record = run.read(path)
+    module, cfg = run.method(record)
+    if "steps" in changes:
+        cfg = dataclasses.replace(cfg, steps=changes.pop("steps"))
+    loop = dataclasses.replace(from_dict(Loop, record["loop"]), **changes)
+    check(cfg)
+    check(loop)
+    data = _load(cfg, loop)
+    if data.digest != record["data"]["digest"]:
+        raise InputError(
+            f"{data.name} is no longer what {path} was trained on: its contents differ"
+        )
+    devices = _check_loop(cfg, loop, data)
+    if len(devices) != len(record["devices"]):
+        print(f"{len(record['devices'])} devices before, {len(devices)} now: "
+              "the run goes on to float tolerance, not bit for bit")  # fmt: skip
+    return _fit(Path(path), module, cfg, loop, data, devices)
+
+
+def _build(make: Callable, cfg, data: Dataset):
+    """The shapes of the initial state; an InputError where the networks cannot be built."""
+    try:
+        return jax.eval_shape(partial(run.initial_state, make, cfg, data.image.shape))
+    except ValueError as e:
+        raise InputError(str(e).partition("\n")[0]) from e
+
+
+def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
+    """(state, data, slot, length) -> (state, metrics), to be compiled."""
+    axis = parallel.AXIS if n_devices > 1 else None
+    gan, opts = module.make(cfg, axis)
+    train_step = getattr(module, "train_step", steps.train_step)
+    step = partial(train_step, gan, opts, axis=axis, accumulate=loop.accumulate)
+
+    def chunk(state, data, slot, length):
+        batches = partial(
+            resident.batches, data, slot=slot, batch_size=cfg.batch_size, n_critic=cfg.n_critic
+        )
+        return steps.train_chunk(step, batches, state, length)
+
+    return chunk
+
+
+def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list) -> dict:
+    if loop.cache:
+        cache.keep_compilations()
+    print(
+        f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}"
+    )
+    reference = scores.reference(data)
+    if reference.judge is not None:
+        print(f"judge of the classes: {reference.judge.accuracy:.1%} right on held-out real images")
+    conditional = hasattr(cfg, "n_classes")
+    training = _Training(
+        path=path,
+        cfg=cfg,
+        loop=loop,
+        data=data,
+        devices=devices,
+        gan=module.make(cfg)[0],
+        chunk=parallel.over_devices(_chunk(module, cfg, loop, len(devices)), devices),
+        reference=reference,
+        label=run.labels(cfg.n_classes, _shown(cfg)) if conditional else None,
+    )
+    with contextlib.ExitStack() as stack:
+        latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
+        best = stack.enter_context(checkpoint.manager(path / "best", 1))
+        state, progress = _first_state(training, module, latest)
+        state, progress = _loop(training, state, progress, latest, best)
+    parallel.assert_replicated(state)
+    return _finish(training, state, progress)
+
+
+def _first_state(training: _Training, module, latest):
+    """The newest checkpoint's state and progress, or the initial ones; metrics.jsonl cut to match."""
+    initial = partial(run.initial_state, module.make, training.cfg)
+    fresh = parallel.replicate(initial(training.data.image.shape), training.devices)
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+        fresh.replace(frozen=()),
+    )
+    found = checkpoint.restore(latest, abstract)
+    rows = _read_rows(training.path)
+    if found is None:
+        state, progress = fresh, {"best": None, "best_step": None, "stale": 0, "seconds": 0.0}
+    else:
+        state, progress = found[0].replace(frozen=fresh.frozen), found[1]
+        print(f"going on from the checkpoint of step {int(state.step)}")
+    kept = [row for row in rows if row["step"] <= int(state.step)]
+    (training.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return state, progress
+
+
+def _read_rows(path: Path) -> list[dict]:
+    try:
+        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
+
+
+@contextlib.contextmanager
+def _signals():
+    """Yields a list that the first Ctrl-C or SIGTERM is put into; a second one ends at once."""
+    caught: list[int] = []
+
+    def note(signum, frame):
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(signum)
+        print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
+
+    try:
+        old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals are not ours
+        yield caught
+        return
+    try:
+        yield caught
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _length(step: int, total: int, loop: Loop) -> int:
+    """Steps up to the next stop: a function of the step alone, so a resumed run has the same stops."""
+    periods = (loop.chunk, loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
+    return min(total, *((step // p + 1) * p for p in periods if p)) - step
+
+
+def _loop(training: _Training, state, progress: dict, latest, best):
+    """Trains to the last step, or to the end of patience."""
+    cfg, loop, path = training.cfg, training.loop, training.path
+    step, before = int(state.step), progress["seconds"]
+    began = time.monotonic()
+    data = parallel.replicate(
+        {name: jnp.asarray(x) for name, x in training.data.arrays.items()}, training.devices
+    )
+    slot = jnp.arange(cfg.batch_size, dtype=jnp.int32)
+    with contextlib.ExitStack() as stack:
+        rows = stack.enter_context((path / "metrics.jsonl").open("a"))
+        events = stack.enter_context(SummaryWriter(str(path / "events"), purge_step=step + 1))
+        caught = stack.enter_context(_signals())
+        bar = stack.enter_context(_bar(cfg, step))
+        write = partial(_write, rows, events, bar, loop, cfg.batch_size)
+
+        def finite(first, metrics):
+            if bad := _first_bad(first, metrics):
+                raise InputError(_advice(training, latest, *bad))
+
+        def save(to):
+            progress["seconds"] = before + time.monotonic() - began
+            try:
+                checkpoint.save(to, state, progress)
+            except FloatingPointError as e:
+                raise InputError(_advice(training, latest, f"the state{e}", step)) from None
+
+        pending = None
+        while step < cfg.steps and not caught:
+            length = _length(step, cfg.steps, loop)
+            state, metrics = training.chunk(state, data, slot, length)
+            if pending is not None:  # while the devices compute this chunk, write the last one's
+                finite(*pending)
+                write(*pending)
+            pending = step + 1, metrics
+            step += length
+            last = step == cfg.steps
+            periods = (loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
+            if not (last or caught or any(_due(step, p) for p in periods)):
+                continue
+            finite(*pending)
+            write(*pending)
+            pending = None
+            if last or _due(step, loop.sample_every):
+                _show(training, state, step, events)
+            if last or _due(step, loop.evaluate_every):
+                score = _score(training, state)[training.reference.metric]
+                name = f"score/{training.reference.metric}"
+                _write_row(rows, events, {"step": step, name: score})
+                if progress["best"] is None or score < progress["best"]:
+                    progress |= {"best": score, "best_step": step, "stale": 0}
+                    save(best)
+                else:
+                    progress["stale"] += 1
+                if 0 < loop.patience <= progress["stale"] and not last:
+                    save(latest)
+                    print(f"\nno better score in {loop.patience}: stopped at step {step}")
+                    break
+            if last or caught or _due(step, loop.checkpoint_every):
+                rows.flush()
+                save(latest)
+        if pending is not None:
+            finite(*pending)
+            write(*pending)
+        if caught:
+            save(latest)
+            latest.wait_until_finished()
+            bar.close()
+            print(f"stopped at step {step}; go on by `jaxgan resume {path}`", file=sys.stderr)
+            raise Stopped(caught[0])
+    progress["seconds"] = before + time.monotonic() - began
+    return state, progress
+
+
+def _bar(cfg, step: int) -> tqdm:
+    interval = 0.1 if sys.stderr.isatty() else 20.0
+    return tqdm(
+        total=cfg.steps, initial=step, unit="step", mininterval=interval, dynamic_ncols=True
+    )
+
+
+def _first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
+    """The first step, counted from `first`, at which a metric is not finite, and the metric's name."""
+    wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
+    found = [(where[0], name) for name, where in wrong.items() if len(where)]
+    if not found:
+        return None
+    at, name = min(found)
+    return name, first + int(at)
+
+
+def _advice(training: _Training, latest, term: str, step: int) -> str:
+    latest.wait_until_finished()
+    newest = latest.latest_step()
+    kept = (
+        "no checkpoint had been made"
+        if newest is None
+        else f"the checkpoint of step {newest} is kept"
+    )
+    return (
+        f"{term} is not finite at step {step} and the run stopped there; {kept} in {training.path}. "
+        "Lower the learning rates, or try another loss, under a new --name"
+    )
+
+
+def _write_row(rows, events, row: dict) -> None:
+    rows.write(json.dumps(row) + "\n")
+    for name, value in row.items():
+        if name != "step":
+            events.add_scalar(name, value, row["step"])
+
+
+def _write(rows, events, bar, loop: Loop, batch_size: int, first: int, metrics: dict) -> None:
+    """The figures of a chunk whose first step is `first`; waits until the devices have them."""
+    metrics = {name: np.asarray(values) for name, values in metrics.items()}
+    length = len(next(iter(metrics.values())))
+    for i in range(length):
+        if _due(first + i, loop.log_every):
+            row = {name: float(values[i]) for name, values in metrics.items()}
+            _write_row(rows, events, {"step": first + i, **row})
+    means = {name: values.mean() for name, values in metrics.items()}
+    shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
+    figures = {short: f"{means[name]:.2f}" for short, name in shown.items() if name in means}
+    bar.update(length)
+    if rate := bar.format_dict["rate"] or bar.format_dict["n"] / max(
+        bar.format_dict["elapsed"], 1e-9
+    ):
+        figures["examples/s"] = f"{rate * batch_size:.0f}"
+        events.add_scalar("examples_per_second", rate * batch_size, first + length - 1)
+    bar.set_postfix(figures, refresh=False)
+
+
+def _images(training: _Training, state, n: int, name: str, label) -> np.ndarray:
+    """n samples as uint8; the name chooses the latents, the same at every step."""
+    g = jax.device_put(state.g.averaged, training.devices[0])
+    key = jax.device_put(state.key, training.devices[0])
+    z = training.gan.latent(fold(key, name), jnp.arange(n))
+    return plots.to_uint8(run.generate(training.gan, g, z, label))
+
+
+def _shown(cfg) -> int:
+    return 8 * cfg.n_classes if hasattr(cfg, "n_classes") else SHOWN
+
+
+def _columns(cfg) -> int | None:
+    return getattr(cfg, "n_classes", None)
+
+
+def _show(training: _Training, state, step: int, events) -> None:
+    """A grid of samples into samples/ and TensorBoard."""
+    images = _images(training, state, _shown(training.cfg), "samples", training.label)
+    canvas = plots.grid(images, _columns(training.cfg))
+    folder = training.path / "samples"
+    folder.mkdir(exist_ok=True)
+    plots.picture(canvas).save(folder / f"{step:07d}.png")
+    events.add_image("samples", canvas, step, dataformats="HWC")
+
+
+def _score(training: _Training, state) -> dict:
+    label = None
+    if training.label is not None:  # labels as frequent as in the data
+        pick = np.random.default_rng(0).integers(len(training.data.label), size=SCORED)
+        label = training.data.label[pick]
+    images = _images(training, state, SCORED, "scores", label)
+    return scores.evaluate(training.reference, images, label)
+
+
+def _finish(training: _Training, state, progress: dict) -> dict:
+    """The pictures, the curves and the scores of the last state."""
+    path, cfg, data = training.path, training.cfg, training.data
+    step = int(state.step)
+    title = f"{path.parent.name} on {data.name}, {step} steps"
+    images = _images(training, state, _shown(cfg), "samples", training.label)
+    plots.picture(plots.grid(images, _columns(cfg))).save(path / "samples.png")
+    index, _ = nearest(images[:32], data.image)
+    pairs = plots.neighbours(images[:32], data.image[index])
+    plots.picture(pairs).save(path / "neighbours.png")
+    frames = [Image.open(p) for p in sorted((path / "samples").glob("*.png"))]
+    plots.animation(path / "samples" / "animation.gif", frames)
+    plots.curves(path / "curves.png", _read_rows(path), title)
+    found = _score(training, state)
+    fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
+    result = {
+        **found,
+        "memorisation": memorisation(fakes, data.image),
+        "protocol": scores.protocol(
+            training.reference,
+            step=step,
+            n_fake=SCORED,
+            ema=state.g.ema is not None,
+            seed=cfg.seed,
+        ),
+        "best": {"step": progress["best_step"], training.reference.metric: progress["best"]},
+        "seconds": round(progress["seconds"], 1),
+    }
+    (path / "scores.json").write_text(json.dumps(result, indent=2) + "\n")
+    _report(training, result)
+    return result
+
+
+def _tiled(label, n: int):
+    return None if label is None else np.resize(label, n)
+
+
+def _report(training: _Training, result: dict) -> None:
+    path, metric = training.path, training.reference.metric
+    print(f"{metric} {result[metric]:.2f} (Frechet distance, {result['protocol']['features']})")
+    if shares := result.get("class_shares"):
+        print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+    if "agreement" in result:
+        print(f"the judge sees the label that was asked for in {result['agreement']:.1%}")
+    print(
+        f"memorisation {result['memorisation']:.2f} (1: as far from the data as held-out data, 0: copied)"
+    )
+    print(f"pictures  {path / 'samples.png'}, neighbours.png, samples/animation.gif")
+    print(f"curves    {path / 'curves.png'}")
+    print(f"scores    {path / 'scores.json'}")
+    print(f"more      jaxgan sample {path} --n 64 --out grid.png")

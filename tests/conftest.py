@@ -1,0 +1,58 @@
+import os
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """Compiled programs are kept between sessions; judges are not, so that tests train their own."""
+    folder = config.cache.mkdir("xla")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # for the processes that tests start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    os.environ["JAXGAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(7)
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Forty 8x8 grey images, uint8[40, 8, 8, 1], each of one brightness."""
+    levels = np.arange(40, dtype=np.uint8) * 6
+    return np.broadcast_to(levels[:, None, None, None], (40, 8, 8, 1)).copy()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Makes a DCGAN of 8x8 images small enough to compile in a second: (gan, optimizers)."""
+    from jaxgan import random
+    from jaxgan.game import Optimizers
+    from jaxgan.losses.adversarial import non_saturating
+    from jaxgan.nets import dcgan, mlp
+    from jaxgan.two_player import two_player
+
+    def make(axis=None, kind="dcgan", ema_decay=0.9):
+        latent = partial(random.normal, shape=(4,))
+        if kind == "dcgan":
+            g = dcgan.Generator(width=4, image_size=8, axis=axis)
+            d = dcgan.Discriminator(width=4, axis=axis)
+        else:
+            g = mlp.Generator((8, 8, 1), (16,), None)
+            d = mlp.Discriminator((16,))
+        gan = two_player(g, d, loss=non_saturating, latent=latent)
+        return gan, Optimizers(optax.adam(1e-3, b1=0.5), optax.adam(1e-3, b1=0.5), ema_decay)
+
+    return make
