@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 
 from jaxgan.config import InputError
 from jaxgan.game import GANState
@@ -19,15 +20,16 @@ def manager(folder: Path, keep: int) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
 
+def _raw(leaf):
+    """A typed key's integers, and anything else as it is."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
 def _host_leaves(state) -> dict[str, np.ndarray]:
     """The state's leaves on the host, by path."""
-
-    def raw(leaf):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): raw(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): np.asarray(_raw(leaf)) for path, leaf in leaves}
 
 
 def _checksum(leaves: dict[str, np.ndarray]) -> int:
@@ -59,19 +61,18 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     )
 
 
-def _compare_shapes(saved, abstract, where: str) -> None:
+def _compare_shapes(saved, abstract: GANState, where: Path) -> None:
+    """Raises InputError for the first path at which a saved tree's shapes are not the expected."""
+
     def shapes(tree):
-        names = jax.tree_util.tree_leaves_with_path(tree)
         return {
-            "/".join(
-                str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path
-            ): x
-            for path, x in names
+            jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
         }
 
-    old, new = shapes(saved), shapes(abstract)
+    old, new = shapes(saved), shapes(abstract.replace(key=jax.eval_shape(_raw, abstract.key)))
     for path in [*new, *(p for p in old if p not in new)]:
-        a, b = (tuple(t[path].shape) if path in t else "absent" for t in (old, new))
+        a, b = old.get(path, "absent"), new.get(path, "absent")
         if a != b:
             raise InputError(
                 f"{where} is of another network: {path} is {a} there and {b} in this configuration"
@@ -99,9 +100,10 @@ def restore(
     steps = sorted(source.all_steps(), reverse=True)
     for tried in steps if step is None else [step]:
         try:
-            meta_of = source.item_metadata(tried)
-            saved = meta_of["state"]
-            _compare_shapes(getattr(saved, "tree", saved), abstract, f"{folder / str(tried)}")
+            saved = source.item_metadata(tried)["state"]
+            if saved is None:
+                raise OSError("its files cannot be read")
+            _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(tried))
             read = source.restore(
                 tried,
                 args=ocp.args.Composite(
@@ -130,9 +132,13 @@ def restore(
 
 
 def restore_generator(folder: Path, step: int, abstract: dict) -> dict:
-    """Only what sampling needs of a checkpoint: G's `params`, `stats` and `ema`."""
-    restored = ocp.PyTreeCheckpointer().restore(
-        (folder / str(step) / "state").absolute(),
-        args=ocp.args.PyTreeRestore({"g": abstract}, partial_restore=True),
-    )
+    """Only what sampling needs of a checkpoint, G's `params`, `stats` and `ema`, on one device."""
+    one = SingleDeviceSharding(jax.local_devices()[0])
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
+    args = {"g": jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=x.sharding), shapes)}
+    with ocp.PyTreeCheckpointer() as reader:
+        restored = reader.restore(
+            (folder / str(step) / "state").absolute(),
+            args=ocp.args.PyTreeRestore({"g": shapes}, restore_args=args, partial_restore=True),
+        )
     return restored["g"]

@@ -126,7 +126,7 @@ def _tfds(name: str, split: str, data_dir: str | None):
         try:
             builder = tfds.builder(name, data_dir=data_dir)
         except tfds.core.registered.DatasetNotFoundError:
-            hint = nearest(name.partition("/")[0], tfds.list_builders())
+            hint = nearest(name.partition("/")[0], tfds.list_builders(with_community_datasets=False))
             raise InputError(f"--data tfds:{name}: TFDS has no set of that name{hint}") from None
         file_format = builder.info.file_format
         random_access = file_format is not None and file_format.value == "array_record"

@@ -15,7 +15,7 @@ def _nearest(images, reference, block):
     def one(best, item):
         start, part = item
         part = part.astype(jnp.float32)
-        squares = (images**2).sum(1)[:, None] + (part**2).sum(1) - 2 * images @ part.T
+        squares = (images**2).sum(1)[:, None] + (part**2).sum(1)[None] - 2 * images @ part.T
         index = squares.argmin(1)
         value = jnp.take_along_axis(squares, index[:, None], 1)[:, 0]
         closer = value < best[0]

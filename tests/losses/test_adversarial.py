@@ -53,7 +53,9 @@ class TestEveryLoss:
 )
 def test_gradients_at_minus_five(loss, slope):
     """-sigmoid(s) and -(1 - sigmoid(s)): minimax has no gradient where D is sure."""
-    np.testing.assert_allclose(jax.grad(lambda s: loss.g(s)[0])(jnp.array([-5.0])), slope, rtol=1e-5)
+    np.testing.assert_allclose(
+        jax.grad(lambda s: loss.g(s)[0])(jnp.array([-5.0])), slope, rtol=1e-5
+    )
 
 
 def _least_d_loss(d_loss):

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from jaxgan.config import InputError
+from jaxgan.data import load
+
+
+def _save(path, size=(8, 8), mode="L", value=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode in ("L", "I;16", "CMYK", "1") else (value, 0, 255)).save(
+        path
+    )
+
+
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    data = load("digits", image_size=8)
+    assert data.image.shape == (1797, 8, 8, 1)
+    assert data.image.dtype == np.uint8
+    np.testing.assert_array_equal(data.label, load_digits().target)
+    np.testing.assert_allclose(data.image[..., 0] / 255 * 16, load_digits().images, atol=0.04)
+    assert data.classes == tuple("0123456789")
+    assert load("digits", image_size=32).image.shape == (1797, 32, 32, 1)
+    assert load("digits", image_size=16, channels=3).image.shape == (1797, 16, 16, 3)
+
+
+def test_the_digest_is_the_contents():
+    a, b = load("digits", image_size=8), load("digits", image_size=8)
+    assert a.digest == b.digest
+    b.image[0, 0, 0, 0] ^= 1
+    assert a.digest != b.digest
+
+
+def test_tfds(tmp_path):
+    with tfds.testing.mock_data(num_examples=12):
+        with pytest.raises(InputError, match="not prepared as array_record") as e:
+            load("tfds:mnist", image_size=28, data_dir=str(tmp_path))
+    assert "'prepare' extra" in str(e.value)
+    assert f"tfds.builder('mnist', data_dir={str(tmp_path)!r}, file_format='array_record')" in str(
+        e.value
+    )
+    with pytest.raises(InputError, match="no set of that name; did you mean 'fashion_mnist'"):
+        load("tfds:fashion_mnst", image_size=28)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A small TFDS image set, written as array_record without TensorFlow."""
+
+    class TinyShapes(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Image(shape=(6, 6, 1)),
+                        "label": tfds.features.ClassLabel(names=["dark", "light"]),
+                    }
+                ),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(9):
+                path = tmp_path / f"{i}.png"
+                _save(path, (6, 6), value=20 * i)
+                yield i, {"image": str(path), "label": int(i > 4)}
+
+    builder = TinyShapes(data_dir=tmp_path, file_format="array_record")
+    builder.download_and_prepare()
+    return tmp_path
+
+
+def test_a_prepared_tfds_set_is_read_without_tensorflow(prepared):
+    data = load("tfds:tiny_shapes", image_size=12, data_dir=str(prepared))
+    assert data.image.shape == (9, 12, 12, 1)
+    assert sorted(data.image[:, 5, 5, 0].tolist()) == [20 * i for i in range(9)]
+    np.testing.assert_array_equal(data.label, data.image[:, 0, 0, 0] > 80)
+    assert data.classes == ("dark", "light")
+    with pytest.raises(InputError, match="--split 'validation': tfds:tiny_shapes has train"):
+        load("tfds:tiny_shapes", image_size=12, split="validation", data_dir=str(prepared))
+
+
+def test_folder_with_and_without_classes(tmp_path):
+    for name in ("cat/a.png", "cat/b.PNG", "dog/deep/c.jpg"):
+        _save(tmp_path / name, mode="RGB")
+    data = load(f"folder:{tmp_path}", image_size=8)
+    assert data.image.shape == (3, 8, 8, 3)
+    assert data.classes == ("cat", "dog")
+    assert data.label.tolist() == [0, 0, 1]
+    flat = load(f"folder:{tmp_path / 'cat'}", image_size=8, channels=1)
+    assert flat.image.shape == (2, 8, 8, 1)
+    assert flat.label is None
+    assert "label" not in flat.arrays
+
+
+def test_a_wide_image_is_cropped_to_its_middle(tmp_path):
+    wide = np.zeros((4, 8), np.uint8)
+    wide[:, 2:6] = 200
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    assert (load(f"folder:{tmp_path}", image_size=4).image == 200).all()
+
+
+def test_npz(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", image=image, label=np.array([0, 2, 1, 2, 0]))
+    data = load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+    np.testing.assert_array_equal(data.image, image)
+    assert data.classes == ("0", "1", "2")
+    np.savez(tmp_path / "b.npz", image=image[..., 0])
+    grey = load(f"npz:{tmp_path / 'b.npz'}", image_size=8)
+    np.testing.assert_array_equal(grey.image, image[..., :1])
+    assert grey.label is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "has no images"),
+        (lambda p: _save(p / "b.jpg", mode="CMYK"), "b.jpg is CMYK; convert it to RGB"),
+        (lambda p: _save(p / "b.png", mode="I;16"), "b.png has the mode I;16"),
+        (lambda p: (p / "b.png").write_bytes(b"no image"), "b.png cannot be read as an image"),
+        (lambda p: (_save(p / "a.png"), _save(p / "b.png", (8, 9))), "b.png is 8x9 and a.png 8x8"),
+        (
+            lambda p: (_save(p / "a.png"), _save(p / "x" / "b.png")),
+            r"beside its sub-folders \(a.png",
+        ),
+    ],
+)
+def test_folders_that_will_not_do(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(InputError, match=message) as e:
+        load(f"folder:{tmp_path}", image_size=8)
+    assert "\n" not in str(e.value)
+
+
+def test_a_truncated_image_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cut.png cannot be read"):
+        load(f"folder:{tmp_path}", image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros(3)}, "no array 'image', but x"),
+        ({"image": np.zeros((3, 8, 8))}, r"'image' is float64\[3, 8, 8\]; it must be uint8"),
+        ({"image": np.zeros((0, 8, 8), np.uint8)}, "'image' is empty"),
+        ({"image": np.zeros((3, 8, 8), np.uint8), "label": np.zeros(2, int)}, "one integer"),
+        ({"image": np.zeros((3, 8, 8), np.uint8), "label": np.array([0, -1, 2])}, "one integer"),
+    ],
+)
+def test_npz_files_that_will_not_do(tmp_path, arrays, message):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digit", "'digit' is not one of digits, tfds:NAME.*did you mean 'digits'"),
+        ("tfds:", "is not one of"),
+        ("folder:/nowhere", "/nowhere is not a folder"),
+        ("npz:/nowhere", "/nowhere is not a file"),
+    ],
+)
+def test_unknown_sets(spec, message):
+    with pytest.raises(InputError, match=message):
+        load(spec, image_size=8)
+
+
+def test_a_file_that_is_no_npz(tmp_path):
+    (tmp_path / "a.npz").write_text("hello")
+    with pytest.raises(InputError, match=r"cannot be read as an .npz file"):
+        load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+
+
+def test_two_channels_are_refused():
+    with pytest.raises(InputError, match="--channels 2"):
+        load("digits", image_size=8, channels=2)

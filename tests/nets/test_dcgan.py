@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxgan.nets.dcgan import SIZES, Discriminator, Generator
+
+
+def _shapes(net, *inputs):
+    return jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), *inputs, train=True))
+
+
+def _count(variables):
+    return sum(x.size for x in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_by_one_rule(size):
+    images, _ = _shapes(Generator(width=8, image_size=size, channels=3), jnp.zeros((2, 10)))
+    assert images.shape == (2, size, size, 3)
+    assert images.dtype == jnp.float32
+    logits, _ = _shapes(Discriminator(width=8), jnp.zeros((2, size, size, 3)))
+    assert logits.shape == (2,)
+
+
+def test_the_papers_widths_at_64_pixels():
+    """100 -> 4x4x1024 -> 512 -> 256 -> 128 -> 3, and back; kernels of 4x4."""
+    _, g = _shapes(Generator(width=128, image_size=64, channels=3), jnp.zeros((2, 100)))
+    _, d = _shapes(Discriminator(width=128), jnp.zeros((2, 64, 64, 3)))
+    convolutions = [(1024, 512), (512, 256), (256, 128), (128, 3)]
+    weights = 100 * 16 * 1024 + sum(16 * a * b for a, b in convolutions)
+    assert _count(g) == weights + 2 * (1024 + 512 + 256 + 128) + 3
+    weights = sum(16 * a * b for a, b in convolutions) + 16 * 1024
+    assert _count(d) == weights + 128 + 2 * (256 + 512 + 1024) + 1
+
+
+def test_a_label_is_concatenated_to_every_layer():
+    z, label, x = jnp.zeros((2, 10)), jnp.zeros(2, jnp.int32), jnp.zeros((2, 16, 16, 1))
+    for make, inputs in [
+        (lambda **k: Generator(width=8, image_size=16, **k), (z,)),
+        (lambda **k: Discriminator(width=8, **k), (x,)),
+    ]:
+        _, plain = _shapes(make(), *inputs)
+        _, joined = _shapes(make(n_classes=5), *inputs, label)
+        for name, layer in plain["params"].items():
+            if "kernel" in layer:  # one more input channel a class, at each cell of a flattened map
+                grown = joined["params"][name]["kernel"].shape[-2] - layer["kernel"].shape[-2]
+                assert grown == 5, name
+
+
+def test_every_parameter_is_reached_and_the_label_matters(key):
+    g = Generator(width=4, image_size=16, n_classes=3)
+    d = Discriminator(width=4, n_classes=3)
+    z, label = jax.random.normal(key, (6, 5)), jnp.arange(6) % 3
+    gv = g.init(key, z, label, train=True)
+    x = g.apply(gv, z, label, train=True, mutable=["batch_stats"])[0]
+    dv = d.init(key, x, label, train=True)
+
+    def loss(gp, dp, label):
+        x, _ = g.apply({**gv, "params": gp}, z, label, train=True, mutable=["batch_stats"])
+        s, _ = d.apply({**dv, "params": dp}, x, label, train=True, mutable=["batch_stats"])
+        return (s**2 * jnp.arange(6)).sum()
+
+    grads = jax.grad(loss, (0, 1))(gv["params"], dv["params"], label)
+    for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+        assert float(jnp.abs(grad).max()) > 0, path
+    other = loss(gv["params"], dv["params"], (label + 1) % 3)
+    assert not jnp.allclose(loss(gv["params"], dv["params"], label), other)
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_parameters(key):
+    g = Generator(width=4, image_size=8, dtype="bfloat16")
+    z = jax.random.normal(key, (4, 5))
+    variables = g.init(key, z, train=True)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    half = g.apply(variables, z, train=True, mutable=["batch_stats"])[0]
+    full = g.clone(dtype="float32").apply(variables, z, train=True, mutable=["batch_stats"])[0]
+    assert half.dtype == jnp.float32
+    assert 0 < float(jnp.abs(half - full).max()) < 0.05
+
+
+def test_a_size_that_it_cannot_make_is_named():
+    with pytest.raises(ValueError, match=r"\(8, 16, 32, 64, 128\) pixels, not 28"):
+        _shapes(Generator(image_size=28), jnp.zeros((2, 10)))
+    with pytest.raises(ValueError, match="not 20"):
+        _shapes(Discriminator(), jnp.zeros((2, 20, 20, 1)))

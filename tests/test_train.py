@@ -1,0 +1,468 @@
+"""Whole runs: through the command line where that matters, in a process of their own where that does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from PIL import Image
+
+import jaxgan
+from experiments import cgan, gan
+from jaxgan import cli, train
+from jaxgan.config import InputError
+from jaxgan.train import Loop
+
+TINY = {"image_size": 8, "g_hidden": (16,), "d_hidden": (16,), "latent": 4, "batch_size": 16}
+EVERY = {"chunk": 5, "sample_every": 10, "evaluate_every": 10, "checkpoint_every": 10}
+FLAGS = [
+    *("--image-size 8 --g-hidden 16 --d-hidden 16 --latent 4 --batch-size 16 --steps 40").split(),
+    *(
+        "--chunk 5 --sample-every 10 --evaluate-every 10 --checkpoint-every 10 --log-every 1"
+    ).split(),
+]
+
+
+def _start(tmp_path, name="a", loop=None, **config):
+    cfg = gan.Config(**{**TINY, "steps": 20, **config})
+    return train.start(cfg, Loop(name=name, out=str(tmp_path), devices=1, **EVERY, **(loop or {})))
+
+
+def _python(*args, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def _state(path, step):
+    """A checkpoint's raw arrays."""
+    folder = (path / "checkpoints" / str(step) / "state").absolute()
+    with ocp.PyTreeCheckpointer() as reader:
+        restore = jax.tree.map(
+            lambda _: ocp.RestoreArgs(np.ndarray), reader.metadata(folder).item_metadata.tree
+        )
+        return reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=restore))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run of 40 steps, in a process of its own."""
+    root = tmp_path_factory.mktemp("whole")
+    done = _python("experiments.gan", *FLAGS, "--out", str(root), "--name", "a")
+    text, _ = done.communicate(timeout=300)
+    assert done.returncode == 0, text
+    return root / "gan" / "a", text
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    path, text = whole
+    for name in ("samples.png", "neighbours.png", "curves.png", "scores.json", "config.json"):
+        assert (path / name).is_file()
+        assert name in text or name == "config.json"
+    assert sorted(p.name for p in (path / "samples").iterdir()) == [
+        "0000010.png", "0000020.png", "0000030.png", "0000040.png", "animation.gif"]  # fmt: skip
+    assert sorted(int(p.name) for p in (path / "checkpoints").iterdir()) == [20, 30, 40]
+    assert any(p.name.startswith("events.out.tfevents") for p in (path / "events").iterdir())
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows if "d/loss" in r] == list(range(1, 41))
+    assert [r["step"] for r in rows if "score/fcd" in r] == [10, 20, 30, 40]
+    scores = json.loads((path / "scores.json").read_text())
+    assert scores["fcd"] == rows[-1]["score/fcd"]
+    assert sum(scores["class_shares"].values()) == pytest.approx(1, abs=1e-3)
+    assert scores["protocol"]["n_fake"] == 5000
+    best = min((r for r in rows if "score/fcd" in r), key=lambda r: r["score/fcd"])
+    assert scores["best"] == {"step": best["step"], "fcd": best["score/fcd"]}
+    assert [p.name for p in (path / "best").iterdir()] == [str(best["step"])]
+    record = json.loads((path / "config.json").read_text())
+    assert record["config"]["g_hidden"] == [16]
+    assert record["versions"]["jax"] == jax.__version__
+    with Image.open(path / "samples" / "animation.gif") as gif:
+        assert gif.n_frames > 1
+
+
+def _interrupt(root, signum):
+    """A run that is sent a signal after its first checkpoint, then resumed in a fresh process."""
+    path = root / "gan" / "a"
+    process = _python(
+        "experiments.gan", *FLAGS, "--out", str(root), "--name", "a", "--steps", "4000"
+    )
+    deadline = time.monotonic() + 120
+    while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signum)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signum, text
+    assert f"jaxgan resume {path}" in text
+    return path
+
+
+def _latest(path):
+    return max(int(p.name) for p in (path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, signum):
+    path = _interrupt(tmp_path, signum)
+    at = _latest(path)
+    assert 10 <= at < 4000
+    total = at + 25
+    done = _python("jaxgan.cli", "resume", str(path), "--steps", str(total))
+    text, _ = done.communicate(timeout=300)
+    assert done.returncode == 0, text
+    assert f"going on from the checkpoint of step {at}" in text
+    straight = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "b",
+                       "--steps", str(total))  # fmt: skip
+    text, _ = straight.communicate(timeout=300)
+    assert straight.returncode == 0, text
+    other = tmp_path / "gan" / "b"
+    jax.tree.map(np.testing.assert_array_equal, _state(path, total), _state(other, total))
+    assert (path / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
+    assert (path / "samples.png").read_bytes() == (other / "samples.png").read_bytes()
+    scores = [json.loads((p / "scores.json").read_text()) for p in (path, other)]
+    assert scores[0] | {"seconds": 0} == scores[1] | {"seconds": 0}
+
+
+def test_another_seed_is_another_run(whole, tmp_path):
+    """The negative control of the comparison above, and of the seed."""
+    done = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--seed", "1")
+    assert done.wait(300) == 0
+    with pytest.raises(AssertionError):
+        jax.tree.map(np.testing.assert_array_equal,
+                     _state(whole[0], 40), _state(tmp_path / "gan" / "a", 40))  # fmt: skip
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
+    """kill -9: no goodbye; what was logged after the checkpoint is cut off and made again."""
+    path = tmp_path / "gan" / "a"
+    process = _python(
+        "experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--steps", "4000"
+    )
+    deadline = time.monotonic() + 120
+    while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with (path / "metrics.jsonl").open("a") as f:
+        f.write('{"step": 100000, "d/lo')  # a line that was cut off
+    total = _latest(path) + 10
+    cli.main(["resume", str(path), "--steps", str(total)])
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows if "d/loss" in r] == list(range(1, total + 1))
+
+
+def test_many_devices_make_the_run_of_one(tmp_path, capsys):
+    ends = {}
+    for n in (1, 8):
+        train.start(
+            gan.Config(**TINY, steps=20), Loop(name=str(n), out=str(tmp_path), devices=n, **EVERY)
+        )
+        assert f"{n} x cpu" in capsys.readouterr().out
+        state = _state(tmp_path / "gan" / str(n), 20)
+        flat = [x.ravel() for x in jax.tree.leaves((state["g"]["params"], state["d"]["params"]))]
+        ends[n] = np.concatenate(flat)
+    assert np.linalg.norm(ends[8] - ends[1]) / np.linalg.norm(ends[1]) < 1e-4
+
+
+def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
+    np.savez(tmp_path / "plain.npz", image=images)
+    scores = train.start(
+        gan.Config(data=f"npz:{tmp_path / 'plain.npz'}", **TINY, steps=7),
+        Loop(
+            name="a",
+            out=str(tmp_path),
+            devices=1,
+            sample_every=0,
+            evaluate_every=0,
+            checkpoint_every=0,
+        ),
+    )
+    assert "fd_pixels" in scores
+    assert "class_shares" not in scores
+    assert _latest(tmp_path / "gan" / "a") == 7
+
+
+def test_patience_stops_a_run_and_the_best_is_kept(tmp_path, capsys):
+    """With learning rates of 0 no score is better than the first."""
+    _start(tmp_path, steps=500, g_lr=0.0, d_lr=0.0, norm_momentum=None, loop={"patience": 3})
+    assert "no better score in 3: stopped at step 40" in capsys.readouterr().out
+    path = tmp_path / "gan" / "a"
+    assert _latest(path) == 40
+    assert [p.name for p in (path / "best").iterdir()] == ["10"]
+    assert jaxgan.load(path, "best").step == 10
+
+
+def test_bfloat16_and_the_average_run_through(tmp_path):
+    scores = _start(tmp_path, dtype="bfloat16", ema_decay=0.9)
+    assert scores["protocol"]["generator"] == "EMA"
+
+
+class TestConditional:
+    @pytest.fixture(scope="class")
+    def path(self, tmp_path_factory):
+        root = tmp_path_factory.mktemp("cgan")
+        cfg = cgan.Config(image_size=8, width=4, latent=4, batch_size=16, steps=10)
+        scores = train.start(cfg, Loop(name="a", out=str(root), devices=1, **EVERY))
+        assert 0 <= scores["agreement"] <= 1
+        return root / "cgan" / "a"
+
+    def test_the_grid_has_a_column_a_class(self, path):
+        with Image.open(path / "samples.png") as image:
+            assert image.width / image.height == pytest.approx(91 / 73, rel=0.01)  # 10 x 8
+
+    def test_samples_by_label(self, path):
+        g = jaxgan.load(path)
+        key = jax.random.key(0)
+        threes = g.sample(key, 5, label=3)
+        assert threes.shape == (5, 8, 8, 1)
+        np.testing.assert_array_equal(threes, g.sample(key, 5, label=[3] * 5))
+        assert not np.allclose(threes, g.sample(key, 5, label=4))
+        np.testing.assert_array_equal(
+            g.sample(key, 11), g.sample(key, 11, label=np.arange(11) % 10)
+        )
+        with pytest.raises(InputError, match="label 10 is not one of the classes: 0 0, 1 1"):
+            g.sample(key, 2, label=10)
+
+    def test_unlabelled_data_are_refused(self, tmp_path, images):
+        np.savez(tmp_path / "plain.npz", image=images)
+        cfg = cgan.Config(data=f"npz:{tmp_path / 'plain.npz'}", image_size=8, batch_size=8)
+        with pytest.raises(InputError, match="has no labels, and a conditional generator needs"):
+            train.start(cfg, Loop(out=str(tmp_path), devices=1))
+
+
+class TestSampling:
+    def test_the_generator_is_the_runs(self, whole):
+        """The samples of the last checkpoint are those of samples.png."""
+        path, _ = whole
+        g = jaxgan.load(path)
+        assert g.step == 40
+        from jaxgan import plots
+        from jaxgan.random import fold
+
+        images = g.sample(fold(jax.random.key(0), "samples"), 64)
+        drawn = np.asarray(plots.picture(plots.grid(plots.to_uint8(images))))
+        with Image.open(path / "samples.png") as image:
+            np.testing.assert_array_equal(drawn, np.asarray(image))
+
+    def test_a_sample_does_not_depend_on_how_many(self, whole, key):
+        g = jaxgan.load(whole[0])
+        np.testing.assert_allclose(g.sample(key, 300)[:3], g.sample(key, 3), atol=1e-6)
+        assert not np.allclose(g.sample(key, 3), g.sample(jax.random.key(0), 3))
+
+    def test_a_checkpoint_by_its_step(self, whole, key):
+        steps = [jaxgan.load(whole[0], s).sample(key, 2) for s in (20, 30)]
+        assert not np.allclose(*steps)
+        with pytest.raises(InputError, match=r"no checkpoint of step 5, but of \[20, 30, 40\]"):
+            jaxgan.load(whole[0], 5)
+
+    def test_interpolation_starts_and_ends_at_samples(self, whole, key):
+        g = jaxgan.load(whole[0])
+        path = g.interpolate(key, 2, 5)
+        assert path.shape == (10, 8, 8, 1)
+        ends = g.sample(key, 4)
+        np.testing.assert_allclose(path[[0, 5, 4, 9]], ends, atol=1e-5)
+
+    def test_truncation(self, whole, key):
+        g = jaxgan.load(whole[0])
+        spread = [float(g.sample(key, 200, psi=psi).std(0).mean()) for psi in (None, 1.0, 0.2)]
+        assert spread[0] > spread[1] > spread[2]
+
+    def test_what_cannot_be_sampled(self, whole, key):
+        g = jaxgan.load(whole[0])
+        for call, message in [
+            (lambda: g.sample(key, 0), "n is 0"),
+            (lambda: g.sample(key, 2, psi=0.0), "psi is 0.0"),
+            (lambda: g.sample(key, 2, label=1), "takes no label"),
+            (lambda: g.interpolate(key, 2, 1), "2 columns or more"),
+        ]:
+            with pytest.raises(InputError, match=message):
+                call()
+
+
+class TestBadInput:
+    """One line that says what to do, before anything is written."""
+
+    @pytest.mark.parametrize(
+        ("config", "loop", "message"),
+        [
+            ({"batch_size": 0}, {}, "--batch-size 0: it must be 1 or more"),
+            ({"batch_size": 2000}, {}, "larger than the data set: digits has 1797"),
+            ({"batch_size": 9}, {"devices": 2}, "cannot be divided by 2 devices"),
+            ({"batch_size": 9}, {"accumulate": 2}, "times 2 microbatches"),
+            ({}, {"devices": 99}, "--devices 99: this machine has 8"),
+            ({"g_lr": -1.0}, {}, "--g-lr -1.0: it must be 0 or more"),
+            ({"steps": 0}, {}, "--steps 0"),
+            ({}, {"chunk": 0}, "--chunk 0"),
+            ({"data": "digit"}, {}, "did you mean 'digits'"),
+        ],
+    )
+    def test_values(self, tmp_path, config, loop, message):
+        with pytest.raises(InputError, match=message):
+            train.start(
+                gan.Config(**{**TINY, **config}),
+                Loop(out=str(tmp_path / "r"), **{"devices": 1, **loop}),
+            )
+        assert not (tmp_path / "r").exists()
+
+    def test_a_size_that_the_network_cannot_make(self, tmp_path):
+        with pytest.raises(InputError, match=r"\(8, 16, 32, 64, 128\) pixels, not 20") as e:
+            train.start(
+                cgan.Config(image_size=20, batch_size=8), Loop(out=str(tmp_path / "r"), devices=1)
+            )
+        assert "\n" not in str(e.value)
+        assert not (tmp_path / "r").exists()
+
+    def test_the_exit_status_is_two_and_the_message_one_line(self, tmp_path, capsys):
+        with pytest.raises(SystemExit) as e:
+            train.main(gan.Config, gan.make, ["--batch-size", "0", "--out", str(tmp_path)])
+        assert e.value.code == 2
+        assert capsys.readouterr().err == "error: --batch-size 0: it must be 1 or more\n"
+
+    def test_an_unknown_flag_gets_the_nearest_name(self, capsys):
+        with pytest.raises(SystemExit) as e:
+            train.main(gan.Config, gan.make, ["--batchsize", "3"])
+        assert e.value.code == 2
+        assert "--batch-size" in capsys.readouterr().err
+
+    def test_a_folder_in_use_is_left_alone(self, whole, tmp_path):
+        path, _ = whole
+        before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+        loop = Loop(name="a", out=str(path.parents[1]), devices=1)
+        same = json.loads((path / "config.json").read_text())["config"]
+        same = gan.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in same.items()})
+        with pytest.raises(
+            InputError, match=rf"of this very configuration; .*jaxgan resume {path}"
+        ):
+            train.start(same, loop)
+        with pytest.raises(InputError, match=r"of another one \(latent: 5, not 4\)"):
+            train.start(gan.Config(**{**TINY, "steps": 40, "latent": 5}), loop)
+        (tmp_path / "gan" / "a").mkdir(parents=True)
+        (tmp_path / "gan" / "a" / "thesis.tex").write_text("!")
+        with pytest.raises(InputError, match="exists and is no run's folder"):
+            _start(tmp_path)
+        assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+
+    def test_a_loss_that_is_not_finite(self, tmp_path):
+        """A learning rate of 1e30 overflows within a few steps."""
+        with pytest.raises(
+            InputError, match=r"is not finite at step \d+ .* no checkpoint had been made"
+        ):
+            _start(tmp_path, g_lr=1e30, d_lr=1e30, norm_momentum=None)
+
+    def test_the_last_finite_checkpoint_is_kept(self, tmp_path, monkeypatch):
+        """A loss that turns infinite at step 27 stops the run there; the state of step 20 stays."""
+        import jax.numpy as jnp
+
+        def make(cfg, axis=None, _make=gan.make):
+            method, opts = _make(cfg, axis)
+
+            def g_loss(params, state, batch, key):
+                loss, aux = method.g_loss(params, state, batch, key)
+                return jnp.where(state.step == 26, jnp.inf, loss), aux
+
+            return method._replace(g_loss=g_loss), opts
+
+        monkeypatch.setattr(gan, "make", make)
+        with pytest.raises(InputError, match="g/loss is not finite at step 27 .* step 20 is kept"):
+            _start(tmp_path, steps=40)
+        path = tmp_path / "gan" / "a"
+        assert _latest(path) == 20
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(_state(path, 20)))
+
+    def test_data_that_changed_since(self, whole, tmp_path, images):
+        np.savez(tmp_path / "d.npz", image=images)
+        data = f"npz:{tmp_path / 'd.npz'}"
+        _start(tmp_path, data=data, steps=5)
+        np.savez(tmp_path / "d.npz", image=images[::-1])
+        with pytest.raises(InputError, match="no longer what .* was trained on"):
+            train.resume(tmp_path / "gan" / "a", steps=10)
+
+    def test_a_run_that_is_none(self, tmp_path, whole):
+        with pytest.raises(InputError, match="is no run's folder"):
+            jaxgan.load(tmp_path)
+        with pytest.raises(InputError, match="did you mean 'a'"):
+            jaxgan.load(whole[0].parent / "aa")
+        (tmp_path / "config.json").write_text("{")
+        with pytest.raises(InputError, match=r"config.json is damaged"):
+            jaxgan.load(tmp_path)
+
+
+def test_the_compilation_cache_has_a_switch(tmp_path):
+    """In processes of their own, since the setting is JAX's."""
+    for switch, expected in [("--cache", True), ("--no-cache", False)]:
+        env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+        env |= {
+            "JAXGAN_CACHE": str(tmp_path / switch),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        done = _python("experiments.gan", *FLAGS, "--steps", "5", "--out", str(tmp_path / "r"),
+                       "--name", switch.strip("-"), switch, env=env)  # fmt: skip
+        text, _ = done.communicate(timeout=300)
+        assert done.returncode == 0, text
+        assert any((tmp_path / switch / "xla").glob("*")) is expected
+
+
+class TestCommand:
+    def test_sample_writes_a_grid_or_arrays(self, whole, tmp_path, capsys):
+        run = str(whole[0])
+        cli.main(["sample", run, "--n", "10", "--out", str(tmp_path / "g.png")])
+        assert "10 samples of step 40" in capsys.readouterr().out
+        with Image.open(tmp_path / "g.png") as image:
+            assert image.width >= 640
+        cli.main(
+            ["sample", run, "--n", "3", "--out", str(tmp_path / "g.npz"), "--checkpoint", "20"]
+        )
+        assert np.load(tmp_path / "g.npz")["image"].shape == (3, 8, 8, 1)
+        cli.main(
+            ["sample", run, "--n", "2", "--interpolate", "4", "--out", str(tmp_path / "i.npz")]
+        )
+        assert np.load(tmp_path / "i.npz")["image"].shape == (8, 8, 8, 1)
+
+    def test_list(self, whole, capsys):
+        cli.main(["list", str(whole[0].parents[1])])
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == ["run", "data", "steps", "score", "minutes"]
+        assert str(whole[0]) in lines[1]
+        assert "40/40" in lines[1]
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            (["sample", "RUN", "--out", "x.jpg"], "a name ending in .png or .npz"),
+            (["sample", "RUN", "--n", "0"], "--n 0"),
+            (["sample", "RUN", "--label", "3"], "takes no label"),
+            (["sample", "RUN", "--checkpoint", "first"], "last, best, or a step"),
+            (["sample", "RUN", "--psi", "1", "--interpolate", "3"], "do not go together"),
+            (["sample", "RUN", "--psi", "-1"], "psi is -1.0"),
+            (["sample", "/nowhere"], "is no run's folder"),
+            (["resume", "/nowhere"], "is no run's folder"),
+            (["list", "/nowhere"], "is not a folder"),
+        ],
+    )
+    def test_bad_input(self, whole, tmp_path, monkeypatch, capsys, args, message):
+        monkeypatch.chdir(tmp_path)
+        args = [str(whole[0]) if a == "RUN" else a for a in args]
+        with pytest.raises(SystemExit) as e:
+            cli.main(args)
+        assert e.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_that_is_finished_is_not_trained_again(self, whole, capsys):
+        before = (Path(whole[0]) / "metrics.jsonl").read_bytes()
+        cli.main(["resume", str(whole[0])])
+        assert "going on from the checkpoint of step 40" in capsys.readouterr().out
+        assert (Path(whole[0]) / "metrics.jsonl").read_bytes() == before
