@@ -26,19 +26,19 @@ class Config:
 
     data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH; with labels
     split: str = "train"  # of a TFDS set
-    image_size: int = 32  # 8, 16, 32, 64 or 128 pixels
+    image_size: int = 16  # 8, 16, 32, 64 or 128 pixels
     channels: int | None = None  # 1 or 3; as the data has if not given
     n_classes: int | None = None  # as the data has if not given
-    width: Count = 32  # channels next to the image, doubled at each level inward
+    width: Count = 64  # channels next to the image, doubled at each level inward
     latent: Count = 100  # numbers in z, uniform in [-1, 1)
     batch_size: Count = 64
-    steps: Count = 2500  # generator updates
+    steps: Count = 6000  # generator updates
     n_critic: Count = 1  # discriminator updates for one of the generator
-    g_lr: Rate = 2e-4  # the generator's learning rate
+    g_lr: Rate = 2e-3  # the generator's learning rate
     d_lr: Rate = 2e-4  # the discriminator's learning rate
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.999  # of Adam
-    ema_decay: Decay | None = None  # of the generator's average
+    ema_decay: Decay | None = 0.998  # of the generator's average
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
     seed: int = 0
 

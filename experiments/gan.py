@@ -1,6 +1,6 @@
 """GAN: two multilayer perceptrons (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661).
 
-    python -m experiments.gan
+python -m experiments.gan
 """
 
 from dataclasses import dataclass

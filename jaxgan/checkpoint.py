@@ -16,8 +16,14 @@ from jaxgan.game import GANState
 
 def manager(folder: Path, keep: int) -> ocp.CheckpointManager:
     """Of the checkpoints in a folder, of which the newest `keep` are kept."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep)
-    return ocp.CheckpointManager(folder.absolute(), options=options)
+    return ocp.CheckpointManager(
+        folder.absolute(),
+        options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+        item_handlers={
+            "state": ocp.StandardCheckpointHandler(),
+            "meta": ocp.JsonCheckpointHandler(),
+        },
+    )
 
 
 def _raw(leaf):
@@ -79,13 +85,11 @@ def _compare_shapes(saved, abstract: GANState, where: Path) -> None:
             )
 
 
-def restore(
-    source: ocp.CheckpointManager, abstract: GANState, step: int | None = None
-) -> tuple[GANState, dict] | None:
-    """The newest state that is whole (or that of a step) and the progress saved with it.
+def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState, dict] | None:
+    """The newest state that is whole, and the progress saved with it.
 
-    A checkpoint that cannot be read, or whose checksum is off, is moved aside into `damaged/`, and
-    the one before is tried.
+    A checkpoint that cannot be read, or whose checksum is off, is passed over for the one before;
+    if that one is whole, the damaged are moved aside into `damaged/`.
 
     Args:
       abstract: the state's shapes, dtypes and shardings, without `frozen`.
@@ -97,38 +101,41 @@ def restore(
       InputError: if the newest is of another network, or every one is damaged.
     """
     folder = Path(source.directory)
-    steps = sorted(source.all_steps(), reverse=True)
-    for tried in steps if step is None else [step]:
+    damaged = {}
+    for step in sorted(source.all_steps(), reverse=True):
         try:
-            saved = source.item_metadata(tried)["state"]
-            if saved is None:
-                raise OSError("its files cannot be read")
-            _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(tried))
-            read = source.restore(
-                tried,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore()
-                ),
-            )
-            if _checksum(_host_leaves(read.state)) != read.meta["checksum"]:
-                raise OSError("its checksum is off")
-            return read.state, read.meta["progress"]
+            state, progress = _read(source, abstract, folder, step)
         except InputError:
             raise
         except Exception as e:  # what a damaged file raises is the storage library's own affair
-            aside = folder.parent / "damaged" / f"{folder.name}-{tried}"
-            aside.parent.mkdir(exist_ok=True)
+            damaged[step] = str(e).strip().partition("\n")[0][:120] or type(e).__name__
+            continue
+        for bad, reason in damaged.items():
+            aside = folder.parent / "damaged" / f"{folder.name}-{bad}"
             shutil.rmtree(aside, ignore_errors=True)
-            shutil.move(folder / str(tried), aside)
-            reason = str(e).strip().partition("\n")[0][:120] or type(e).__name__
-            print(
-                f"checkpoint {tried} is damaged ({reason}): moved to {aside}, trying the one before",
-                file=sys.stderr,
-            )
-            source.reload()
-    if steps:
-        raise InputError(f"no checkpoint in {folder} can be read; start a new run with --name")
+            shutil.move(folder / str(bad), aside)
+            print(f"checkpoint {bad} is damaged ({reason}): moved to {aside}", file=sys.stderr)
+        source.reload()
+        return state, progress
+    if damaged:
+        step, reason = next(iter(damaged.items()))
+        raise InputError(
+            f"none of the checkpoints {sorted(damaged)} in {folder} can be read ({step}: {reason}); "
+            "start a new run with another --name"
+        )
     return None
+
+
+def _read(source, abstract: GANState, folder: Path, step: int) -> tuple[GANState, dict]:
+    saved = source.item_metadata(step)["state"]
+    if saved is None:
+        raise OSError("its files cannot be read")
+    _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(step))
+    wanted = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
+    read = source.restore(step, args=wanted)
+    if _checksum(_host_leaves(read.state)) != read.meta["checksum"]:
+        raise OSError("its checksum is off")
+    return read.state, read.meta["progress"]
 
 
 def restore_generator(folder: Path, step: int, abstract: dict) -> dict:

@@ -140,3 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     with train.reported():
         _COMMANDS[type(args)](args)
+
+
+if __name__ == "__main__":
+    main()

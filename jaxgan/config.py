@@ -19,9 +19,7 @@ class Bound(NamedTuple):
     open: bool = False
 
     def __contains__(self, x) -> bool:
-        return (
-            self.low <= x and (x < self.high if self.open else x <= self.high) and math.isfinite(x)
-        )
+        return self.low <= x and (x < self.high if self.open else x <= self.high) and math.isfinite(x)
 
     def __str__(self) -> str:
         if self.high == math.inf:

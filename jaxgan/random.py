@@ -32,9 +32,7 @@ def normal(key, slot, shape=()):
 
 def uniform(key, slot, shape=(), *, minval=0.0, maxval=1.0):
     """Uniform numbers in [minval, maxval), [B, *shape]; example i draws from its own slot."""
-    return _per_example(
-        lambda k: jax.random.uniform(k, shape, minval=minval, maxval=maxval), key, slot
-    )
+    return _per_example(lambda k: jax.random.uniform(k, shape, minval=minval, maxval=maxval), key, slot)
 
 
 def truncated(latent, key, slot, psi):

@@ -59,9 +59,7 @@ def _commit(file: str) -> str | None:
     """The git commit that the experiment's file is at, with a + if its tree has changes."""
 
     def git(*args):
-        done = subprocess.run(
-            ["git", "-C", str(Path(file).parent), *args], capture_output=True, text=True
-        )
+        done = subprocess.run(["git", "-C", str(Path(file).parent), *args], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
@@ -88,8 +86,7 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
             "shape": list(data.image.shape),
             "classes": list(data.classes),
         },
-        "versions": {p: metadata.version(p) for p in packages}
-        | {"python": sys.version.partition(" ")[0]},
+        "versions": {p: metadata.version(p) for p in packages} | {"python": sys.version.partition(" ")[0]},
         "commit": _commit(experiment["file"]),
         "devices": [f"{d.platform} {d.device_kind}" for d in devices],
     }

@@ -95,9 +95,7 @@ def update(
     """
     key = fold(state.key, state.step, who, turn)
     player = getattr(state, who)
-    (loss, (state, metrics)), grads = _mean_gradient(
-        loss_fn, player.params, state, batch, key, accumulate
-    )
+    (loss, (state, metrics)), grads = _mean_gradient(loss_fn, player.params, state, batch, key, accumulate)
     if axis is not None:
         loss, metrics, grads = lax.pmean((loss, metrics, grads), axis)
     updates, opt = tx.update(grads, player.opt, player.params)

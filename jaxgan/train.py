@@ -39,11 +39,9 @@ class Loop:
     out: str = "runs"  # the folder of all runs
     data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
     chunk: Count = 50  # steps in one compiled call
-    log_every: Count = 10  # steps between lines of metrics.jsonl
+    log_every: Count = 10  # steps between lines of metrics.jsonl; the first has one as well
     sample_every: Natural = 250  # steps between grids of samples; 0: only at the end
-    evaluate_every: Natural = (
-        500  # steps between scores, the best generator kept; 0: only at the end
-    )
+    evaluate_every: Natural = 500  # steps between scores, the best generator kept; 0: only at the end
     patience: Natural = 0  # stop after so many scores without a better one; 0: never
     checkpoint_every: Natural = 500  # steps between checkpoints; 0: only at the end
     keep: Count = 3  # of the newest checkpoints
@@ -117,9 +115,7 @@ def main(config_class: type, make: Callable, argv: list[str] | None = None) -> N
 
     @dataclass(frozen=True)
     class Command:
-        config: tyro.conf.OmitArgPrefixes[config_class] = dataclasses.field(
-            default_factory=config_class
-        )
+        config: tyro.conf.OmitArgPrefixes[config_class] = dataclasses.field(default_factory=config_class)
         loop: tyro.conf.OmitArgPrefixes[Loop] = dataclasses.field(default_factory=Loop)
 
     module = sys.modules[config_class.__module__]
@@ -176,9 +172,7 @@ def resume(path: Path, **changes) -> dict:
     check(loop)
     data = _load(cfg, loop)
     if data.digest != record["data"]["digest"]:
-        raise InputError(
-            f"{data.name} is no longer what {path} was trained on: its contents differ"
-        )
+        raise InputError(f"{data.name} is no longer what {path} was trained on: its contents differ")
     devices = _check_loop(cfg, loop, data)
     if len(devices) != len(record["devices"]):
         print(f"{len(record['devices'])} devices before, {len(devices)} now: "
@@ -202,9 +196,7 @@ def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
     step = partial(train_step, gan, opts, axis=axis, accumulate=loop.accumulate)
 
     def chunk(state, data, slot, length):
-        batches = partial(
-            resident.batches, data, slot=slot, batch_size=cfg.batch_size, n_critic=cfg.n_critic
-        )
+        batches = partial(resident.batches, data, slot=slot, batch_size=cfg.batch_size, n_critic=cfg.n_critic)
         return steps.train_chunk(step, batches, state, length)
 
     return chunk
@@ -213,9 +205,7 @@ def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
 def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list) -> dict:
     if loop.cache:
         cache.keep_compilations()
-    print(
-        f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}"
-    )
+    print(f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}")
     reference = scores.reference(data)
     if reference.judge is not None:
         print(f"judge of the classes: {reference.judge.accuracy:.1%} right on held-out real images")
@@ -377,9 +367,7 @@ def _loop(training: _Training, state, progress: dict, latest, best):
 
 def _bar(cfg, step: int) -> tqdm:
     interval = 0.1 if sys.stderr.isatty() else 20.0
-    return tqdm(
-        total=cfg.steps, initial=step, unit="step", mininterval=interval, dynamic_ncols=True
-    )
+    return tqdm(total=cfg.steps, initial=step, unit="step", mininterval=interval, dynamic_ncols=True)
 
 
 def _first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
@@ -395,11 +383,7 @@ def _first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
 def _advice(training: _Training, latest, term: str, step: int) -> str:
     latest.wait_until_finished()
     newest = latest.latest_step()
-    kept = (
-        "no checkpoint had been made"
-        if newest is None
-        else f"the checkpoint of step {newest} is kept"
-    )
+    kept = "no checkpoint had been made" if newest is None else f"the checkpoint of step {newest} is kept"
     return (
         f"{term} is not finite at step {step} and the run stopped there; {kept} in {training.path}. "
         "Lower the learning rates, or try another loss, under a new --name"
@@ -418,16 +402,14 @@ def _write(rows, events, bar, loop: Loop, batch_size: int, first: int, metrics: 
     metrics = {name: np.asarray(values) for name, values in metrics.items()}
     length = len(next(iter(metrics.values())))
     for i in range(length):
-        if _due(first + i, loop.log_every):
+        if _due(first + i, loop.log_every) or first + i == 1:
             row = {name: float(values[i]) for name, values in metrics.items()}
             _write_row(rows, events, {"step": first + i, **row})
     means = {name: values.mean() for name, values in metrics.items()}
     shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
     figures = {short: f"{means[name]:.2f}" for short, name in shown.items() if name in means}
     bar.update(length)
-    if rate := bar.format_dict["rate"] or bar.format_dict["n"] / max(
-        bar.format_dict["elapsed"], 1e-9
-    ):
+    if rate := bar.format_dict["rate"] or bar.format_dict["n"] / max(bar.format_dict["elapsed"], 1e-9):
         figures["examples/s"] = f"{rate * batch_size:.0f}"
         events.add_scalar("examples_per_second", rate * batch_size, first + length - 1)
     bar.set_postfix(figures, refresh=False)
@@ -507,14 +489,15 @@ def _tiled(label, n: int):
 
 def _report(training: _Training, result: dict) -> None:
     path, metric = training.path, training.reference.metric
-    print(f"{metric} {result[metric]:.2f} (Frechet distance, {result['protocol']['features']})")
+    print(
+        f"{metric} {result[metric]:.2f} (Frechet distance on {result['protocol']['features']}; "
+        f"two halves of the data are {training.reference.floor:.2f} apart)"
+    )
     if shares := result.get("class_shares"):
         print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
     if "agreement" in result:
         print(f"the judge sees the label that was asked for in {result['agreement']:.1%}")
-    print(
-        f"memorisation {result['memorisation']:.2f} (1: as far from the data as held-out data, 0: copied)"
-    )
+    print(f"memorisation {result['memorisation']:.2f} (1: as far from the data as held-out data, 0: copied)")
     print(f"pictures  {path / 'samples.png'}, neighbours.png, samples/animation.gif")
     print(f"curves    {path / 'curves.png'}")
     print(f"scores    {path / 'scores.json'}")

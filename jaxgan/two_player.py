@@ -48,9 +48,7 @@ def two_player(
     def d_loss(params, state, batch, key):
         z = latent(key, batch["slot"])
         fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
-        real_logits, stats = _apply(
-            discriminator, params, state.d.stats, batch["image"], *given(batch)
-        )
+        real_logits, stats = _apply(discriminator, params, state.d.stats, batch["image"], *given(batch))
         fake_logits, stats = _apply(discriminator, params, stats, fake, *given(batch))
         metrics = {
             "accuracy_real": accuracy(real_logits, real=True).mean(),

@@ -16,9 +16,7 @@ import experiments
 from jaxgan import parallel, run, train
 from jaxgan.data import load
 
-NAMES = sorted(
-    p.stem for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_")
-)
+NAMES = sorted(p.stem for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_"))
 SMALL = {
     "image_size": 8,
     "channels": 1,

@@ -69,9 +69,7 @@ def test_devices_make_the_run_of_one(one, n):
     parallel.assert_replicated(state)
     assert int(state.step) == STEPS
     assert _distance(state, one[0]) < 1e-4
-    for stats, alone in zip(
-        *(jax.tree.leaves((s.g.stats, s.d.stats)) for s in (state, one[0])), strict=True
-    ):
+    for stats, alone in zip(*(jax.tree.leaves((s.g.stats, s.d.stats)) for s in (state, one[0])), strict=True):
         np.testing.assert_allclose(stats, alone, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(metrics["d/loss"], one[1]["d/loss"], rtol=1e-3)
     leaves = jax.tree.leaves(state)
@@ -99,9 +97,7 @@ def _lanes(chunk_of, lanes):
 
 
 def test_lanes_are_single_runs_of_their_own_rates_and_seeds():
-    data = {
-        "image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), np.uint8))
-    }
+    data = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), np.uint8))}
 
     def chunk(state, lr):
         real = partial(resident.batches, data, slot=jnp.arange(4), batch_size=4)
@@ -127,7 +123,5 @@ def test_a_condition_on_the_step_stays_a_branch_in_lanes():
     text = str(jax.make_jaxpr(parallel.over_lanes(chunk))(lanes, jnp.ones(1)))
     assert "cond[" in text
     assert "select_n" not in text
-    batched = str(
-        jax.make_jaxpr(jax.vmap(chunk))(jax.tree.map(lambda x: x[None], state), jnp.ones(1))
-    )
+    batched = str(jax.make_jaxpr(jax.vmap(chunk))(jax.tree.map(lambda x: x[None], state), jnp.ones(1)))
     assert "select_n" in batched  # with a step a lane, both branches would run

@@ -152,9 +152,7 @@ def test_microbatches_add_up_to_the_batch(tiny, images):
     batch = {"image": jnp.zeros((BATCH, 8, 8, 1)), "slot": jnp.arange(BATCH)}
     state = steps.create_state(gan, opts, jax.random.key(0), batch)
     ends = [
-        jax.jit(_chunk(gan, opts, accumulate=parts), static_argnums=3)(
-            state, data, jnp.arange(BATCH), 5
-        )
+        jax.jit(_chunk(gan, opts, accumulate=parts), static_argnums=3)(state, data, jnp.arange(BATCH), 5)
         for parts in (1, 2, 4)
     ]
     for end, metrics in ends[1:]:

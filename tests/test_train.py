@@ -24,9 +24,7 @@ TINY = {"image_size": 8, "g_hidden": (16,), "d_hidden": (16,), "latent": 4, "bat
 EVERY = {"chunk": 5, "sample_every": 10, "evaluate_every": 10, "checkpoint_every": 10}
 FLAGS = [
     *("--image-size 8 --g-hidden 16 --d-hidden 16 --latent 4 --batch-size 16 --steps 40").split(),
-    *(
-        "--chunk 5 --sample-every 10 --evaluate-every 10 --checkpoint-every 10 --log-every 1"
-    ).split(),
+    *("--chunk 5 --sample-every 10 --evaluate-every 10 --checkpoint-every 10 --log-every 1").split(),
 ]
 
 
@@ -94,9 +92,7 @@ def test_a_run_leaves_what_it_promises(whole):
 def _interrupt(root, signum):
     """A run that is sent a signal after its first checkpoint, then resumed in a fresh process."""
     path = root / "gan" / "a"
-    process = _python(
-        "experiments.gan", *FLAGS, "--out", str(root), "--name", "a", "--steps", "4000"
-    )
+    process = _python("experiments.gan", *FLAGS, "--out", str(root), "--name", "a", "--steps", "4000")
     deadline = time.monotonic() + 120
     while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -136,7 +132,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, signum):
 def test_another_seed_is_another_run(whole, tmp_path):
     """The negative control of the comparison above, and of the seed."""
     done = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--seed", "1")
-    assert done.wait(300) == 0
+    text, _ = done.communicate(timeout=300)
+    assert done.returncode == 0, text
     with pytest.raises(AssertionError):
         jax.tree.map(np.testing.assert_array_equal,
                      _state(whole[0], 40), _state(tmp_path / "gan" / "a", 40))  # fmt: skip
@@ -145,9 +142,7 @@ def test_another_seed_is_another_run(whole, tmp_path):
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     """kill -9: no goodbye; what was logged after the checkpoint is cut off and made again."""
     path = tmp_path / "gan" / "a"
-    process = _python(
-        "experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--steps", "4000"
-    )
+    process = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--steps", "4000")
     deadline = time.monotonic() + 120
     while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -165,9 +160,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
 def test_many_devices_make_the_run_of_one(tmp_path, capsys):
     ends = {}
     for n in (1, 8):
-        train.start(
-            gan.Config(**TINY, steps=20), Loop(name=str(n), out=str(tmp_path), devices=n, **EVERY)
-        )
+        train.start(gan.Config(**TINY, steps=20), Loop(name=str(n), out=str(tmp_path), devices=n, **EVERY))
         assert f"{n} x cpu" in capsys.readouterr().out
         state = _state(tmp_path / "gan" / str(n), 20)
         flat = [x.ravel() for x in jax.tree.leaves((state["g"]["params"], state["d"]["params"]))]
@@ -208,29 +201,29 @@ def test_bfloat16_and_the_average_run_through(tmp_path):
     assert scores["protocol"]["generator"] == "EMA"
 
 
-class TestConditional:
-    @pytest.fixture(scope="class")
-    def path(self, tmp_path_factory):
-        root = tmp_path_factory.mktemp("cgan")
-        cfg = cgan.Config(image_size=8, width=4, latent=4, batch_size=16, steps=10)
-        scores = train.start(cfg, Loop(name="a", out=str(root), devices=1, **EVERY))
-        assert 0 <= scores["agreement"] <= 1
-        return root / "cgan" / "a"
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A conditional run of 10 steps."""
+    root = tmp_path_factory.mktemp("cgan")
+    cfg = cgan.Config(image_size=8, width=4, latent=4, batch_size=16, steps=10)
+    scores = train.start(cfg, Loop(name="a", out=str(root), devices=1, **EVERY))
+    assert 0 <= scores["agreement"] <= 1
+    return root / "cgan" / "a"
 
-    def test_the_grid_has_a_column_a_class(self, path):
-        with Image.open(path / "samples.png") as image:
+
+class TestConditional:
+    def test_the_grid_has_a_column_a_class(self, conditional):
+        with Image.open(conditional / "samples.png") as image:
             assert image.width / image.height == pytest.approx(91 / 73, rel=0.01)  # 10 x 8
 
-    def test_samples_by_label(self, path):
-        g = jaxgan.load(path)
+    def test_samples_by_label(self, conditional):
+        g = jaxgan.load(conditional)
         key = jax.random.key(0)
         threes = g.sample(key, 5, label=3)
         assert threes.shape == (5, 8, 8, 1)
         np.testing.assert_array_equal(threes, g.sample(key, 5, label=[3] * 5))
         assert not np.allclose(threes, g.sample(key, 5, label=4))
-        np.testing.assert_array_equal(
-            g.sample(key, 11), g.sample(key, 11, label=np.arange(11) % 10)
-        )
+        np.testing.assert_array_equal(g.sample(key, 11), g.sample(key, 11, label=np.arange(11) % 10))
         with pytest.raises(InputError, match="label 10 is not one of the classes: 0 0, 1 1"):
             g.sample(key, 2, label=10)
 
@@ -317,9 +310,7 @@ class TestBadInput:
 
     def test_a_size_that_the_network_cannot_make(self, tmp_path):
         with pytest.raises(InputError, match=r"\(8, 16, 32, 64, 128\) pixels, not 20") as e:
-            train.start(
-                cgan.Config(image_size=20, batch_size=8), Loop(out=str(tmp_path / "r"), devices=1)
-            )
+            train.start(cgan.Config(image_size=20, batch_size=8), Loop(out=str(tmp_path / "r"), devices=1))
         assert "\n" not in str(e.value)
         assert not (tmp_path / "r").exists()
 
@@ -341,9 +332,7 @@ class TestBadInput:
         loop = Loop(name="a", out=str(path.parents[1]), devices=1)
         same = json.loads((path / "config.json").read_text())["config"]
         same = gan.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in same.items()})
-        with pytest.raises(
-            InputError, match=rf"of this very configuration; .*jaxgan resume {path}"
-        ):
+        with pytest.raises(InputError, match=rf"of this very configuration; .*jaxgan resume {path}"):
             train.start(same, loop)
         with pytest.raises(InputError, match=r"of another one \(latent: 5, not 4\)"):
             train.start(gan.Config(**{**TINY, "steps": 40, "latent": 5}), loop)
@@ -355,9 +344,7 @@ class TestBadInput:
 
     def test_a_loss_that_is_not_finite(self, tmp_path):
         """A learning rate of 1e30 overflows within a few steps."""
-        with pytest.raises(
-            InputError, match=r"is not finite at step \d+ .* no checkpoint had been made"
-        ):
+        with pytest.raises(InputError, match=r"is not finite at step \d+ .* no checkpoint had been made"):
             _start(tmp_path, g_lr=1e30, d_lr=1e30, norm_momentum=None)
 
     def test_the_last_finite_checkpoint_is_kept(self, tmp_path, monkeypatch):
@@ -420,13 +407,9 @@ class TestCommand:
         assert "10 samples of step 40" in capsys.readouterr().out
         with Image.open(tmp_path / "g.png") as image:
             assert image.width >= 640
-        cli.main(
-            ["sample", run, "--n", "3", "--out", str(tmp_path / "g.npz"), "--checkpoint", "20"]
-        )
+        cli.main(["sample", run, "--n", "3", "--out", str(tmp_path / "g.npz"), "--checkpoint", "20"])
         assert np.load(tmp_path / "g.npz")["image"].shape == (3, 8, 8, 1)
-        cli.main(
-            ["sample", run, "--n", "2", "--interpolate", "4", "--out", str(tmp_path / "i.npz")]
-        )
+        cli.main(["sample", run, "--n", "2", "--interpolate", "4", "--out", str(tmp_path / "i.npz")])
         assert np.load(tmp_path / "i.npz")["image"].shape == (8, 8, 8, 1)
 
     def test_list(self, whole, capsys):

@@ -167,9 +167,7 @@ def _one_size(images, names, where: str) -> None:
     for image, name in zip(images, names, strict=True):
         if image.size != images[0].size:
             a, b = ("x".join(map(str, im.size)) for im in (images[0], image))
-            raise InputError(
-                f"{where}: {name} is {b} and {names[0]} {a}; make all images one size first"
-            )
+            raise InputError(f"{where}: {name} is {b} and {names[0]} {a}; make all images one size first")
 
 
 def _folder(root: Path):
@@ -218,11 +216,7 @@ def _npz(path: Path):
     image, label = arrays.get("image"), arrays.get("label")
     if image is None:
         raise InputError(f"{path} has no array 'image', but {', '.join(arrays) or 'nothing'}")
-    if (
-        image.dtype != np.uint8
-        or image.ndim not in (3, 4)
-        or image.shape[3:] not in ((), (1,), (3,))
-    ):
+    if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[3:] not in ((), (1,), (3,)):
         raise InputError(
             f"{path}: 'image' is {image.dtype}{list(image.shape)}; it must be uint8[N, H, W], "
             "[N, H, W, 1] or [N, H, W, 3]"

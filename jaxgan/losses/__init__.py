@@ -1,0 +1,1 @@
+"""Losses: arrays and callables in, arrays out."""

@@ -74,9 +74,7 @@ def judge(of: Judge, images, *, batch_size: int = 512) -> tuple[np.ndarray, np.n
         _forward(of.n_classes, of.params, images[i : i + batch_size])
         for i in range(0, len(images), batch_size)
     ]
-    logits, features = (
-        np.concatenate(part)[:n] for part in zip(*jax.device_get(parts), strict=True)
-    )
+    logits, features = (np.concatenate(part)[:n] for part in zip(*jax.device_get(parts), strict=True))
     return logits, features
 
 
@@ -126,6 +124,7 @@ def cached(data: Dataset) -> Judge:
             return Judge(**serialization.msgpack_restore(path.read_bytes()))
         except (ValueError, TypeError):
             path.unlink()  # cut short or of another kind: train it anew
+    print(f"training a judge of {data.name}, once for these data", flush=True)
     trained = train(data)
     cache.write(path, serialization.msgpack_serialize(trained._asdict()))
     return trained

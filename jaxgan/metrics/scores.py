@@ -15,6 +15,7 @@ class Reference(NamedTuple):
     data: Dataset
     judge: judges.Judge | None  # None where the data has no labels
     moments: tuple[np.ndarray, np.ndarray]
+    floor: float  # the distance between two random halves of the data: what sampling alone costs
 
     @property
     def metric(self) -> str:
@@ -32,10 +33,11 @@ def _pixels(images) -> np.ndarray:
 
 def reference(data: Dataset) -> Reference:
     """All of a data set as the reference; its judge is trained if it is not in the cache."""
-    if data.label is None:
-        return Reference(data, None, moments(_pixels(data.image)))
-    judge = judges.cached(data)
-    return Reference(data, judge, moments(judges.judge(judge, data.image)[1]))
+    judge = None if data.label is None else judges.cached(data)
+    features = _pixels(data.image) if judge is None else judges.judge(judge, data.image)[1]
+    halves = np.array_split(np.random.default_rng(0).permutation(len(features)), 2)
+    floor = frechet_distance(*(moments(features[half]) for half in halves))
+    return Reference(data, judge, moments(features), floor)
 
 
 def evaluate(ref: Reference, images, label=None) -> dict:
@@ -69,6 +71,7 @@ def protocol(ref: Reference, *, step: int, n_fake: int, ema: bool, seed: int) ->
         "reference": ref.data.name,
         "reference_digest": ref.data.digest,
         "n_reference": len(ref.data.image),
+        "two_halves_of_reference": ref.floor,
         "n_fake": n_fake,
         "step": step,
         "generator": "EMA" if ema else "live",

@@ -202,9 +202,7 @@ def conv_transpose(x, w, stride: Sequence[int], padding: str = "SAME", *, precis
       ValueError: if the channels of x and w differ or padding is neither "SAME" nor "VALID".
     """
     if x.shape[-1] != w.shape[-2]:
-        raise ValueError(
-            f"conv_transpose: x has {x.shape[-1]} channels, the kernel takes {w.shape[-2]}"
-        )
+        raise ValueError(f"conv_transpose: x has {x.shape[-1]} channels, the kernel takes {w.shape[-2]}")
     if padding not in ("SAME", "VALID"):
         raise ValueError(f"conv_transpose: padding is 'SAME' or 'VALID', not {padding!r}")
     pads, sizes = [], []

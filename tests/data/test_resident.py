@@ -16,9 +16,7 @@ def _rows(key, n, batch_size, draws):
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (7, 7), (12, 5), (5, 4)])
 def test_an_epoch_is_a_permutation(key, n, batch_size):
-    rows = _rows(
-        key, n, batch_size, 3 * n
-    )  # three batch-sizes of epochs, batches across their ends
+    rows = _rows(key, n, batch_size, 3 * n)  # three batch-sizes of epochs, batches across their ends
     epochs = rows.reshape(-1, n)
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(n))

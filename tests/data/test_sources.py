@@ -9,9 +9,7 @@ from jaxgan.data import load
 
 def _save(path, size=(8, 8), mode="L", value=100):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode in ("L", "I;16", "CMYK", "1") else (value, 0, 255)).save(
-        path
-    )
+    Image.new(mode, size, value if mode in ("L", "I;16", "CMYK", "1") else (value, 0, 255)).save(path)
 
 
 def test_digits_are_scikit_learns():
@@ -39,9 +37,7 @@ def test_tfds(tmp_path):
         with pytest.raises(InputError, match="not prepared as array_record") as e:
             load("tfds:mnist", image_size=28, data_dir=str(tmp_path))
     assert "'prepare' extra" in str(e.value)
-    assert f"tfds.builder('mnist', data_dir={str(tmp_path)!r}, file_format='array_record')" in str(
-        e.value
-    )
+    assert f"tfds.builder('mnist', data_dir={str(tmp_path)!r}, file_format='array_record')" in str(e.value)
     with pytest.raises(InputError, match="no set of that name; did you mean 'fashion_mnist'"):
         load("tfds:fashion_mnst", image_size=28)
 

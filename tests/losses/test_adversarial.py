@@ -48,14 +48,10 @@ class TestEveryLoss:
         np.testing.assert_allclose(loss.d(jnp.zeros(2), jnp.zeros(2)), 2 * LOG2, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("loss", "slope"), [(minimax, -0.0066928509), (non_saturating, -0.9933071491)]
-)
+@pytest.mark.parametrize(("loss", "slope"), [(minimax, -0.0066928509), (non_saturating, -0.9933071491)])
 def test_gradients_at_minus_five(loss, slope):
     """-sigmoid(s) and -(1 - sigmoid(s)): minimax has no gradient where D is sure."""
-    np.testing.assert_allclose(
-        jax.grad(lambda s: loss.g(s)[0])(jnp.array([-5.0])), slope, rtol=1e-5
-    )
+    np.testing.assert_allclose(jax.grad(lambda s: loss.g(s)[0])(jnp.array([-5.0])), slope, rtol=1e-5)
 
 
 def _least_d_loss(d_loss):

@@ -41,6 +41,7 @@ def test_real_images_score_well_and_noise_does_not(ref):
     assert half["fcd"] < 0.05 * bad["fcd"]
     assert half["agreement"] > 0.97
     assert bad["agreement"] < 0.3
+    assert 0 < ref.floor < 0.05 * bad["fcd"]
     assert all(0.07 < share < 0.13 for share in half["class_shares"].values())
     one = scores.evaluate(ref, ref.data.image[ref.data.label == 3])
     assert one["class_shares"]["3"] > 0.97
