@@ -225,9 +225,9 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list) -> d
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", 1))
         state, progress = _first_state(training, module, latest)
-        state, progress = _loop(training, state, progress, latest, best)
+        state, progress, found = _loop(training, state, progress, latest, best)
     parallel.assert_replicated(state)
-    return _finish(training, state, progress)
+    return _finish(training, state, progress, found or _score(training, state))
 
 
 def _first_state(training: _Training, module, latest):
@@ -292,7 +292,11 @@ def _length(step: int, total: int, loop: Loop) -> int:
 
 
 def _loop(training: _Training, state, progress: dict, latest, best):
-    """Trains to the last step, or to the end of patience."""
+    """Trains to the last step, or to the end of patience.
+
+    Returns:
+      The state, the progress, and the state's scores, or None if nothing was left to train.
+    """
     cfg, loop, path = training.cfg, training.loop, training.path
     step, before = int(state.step), progress["seconds"]
     began = time.monotonic()
@@ -305,10 +309,14 @@ def _loop(training: _Training, state, progress: dict, latest, best):
         events = stack.enter_context(SummaryWriter(str(path / "events"), purge_step=step + 1))
         caught = stack.enter_context(_signals())
         bar = stack.enter_context(_bar(cfg, step))
-        write = partial(_write, rows, events, bar, loop, cfg.batch_size)
 
-        def finite(first, metrics):
-            if bad := _first_bad(first, metrics):
+        def settle(first, metrics):
+            """Waits for a chunk's figures and writes them, up to the first that is not finite."""
+            bad = _first_bad(first, metrics)
+            if bad is not None:
+                metrics = {name: values[: bad[1] - first] for name, values in metrics.items()}
+            _write(rows, events, bar, training, first, metrics)
+            if bad is not None:
                 raise InputError(_advice(training, latest, *bad))
 
         def save(to):
@@ -318,26 +326,25 @@ def _loop(training: _Training, state, progress: dict, latest, best):
             except FloatingPointError as e:
                 raise InputError(_advice(training, latest, f"the state{e}", step)) from None
 
-        pending = None
+        pending = found = None
         while step < cfg.steps and not caught:
             length = _length(step, cfg.steps, loop)
             state, metrics = training.chunk(state, data, slot, length)
             if pending is not None:  # while the devices compute this chunk, write the last one's
-                finite(*pending)
-                write(*pending)
+                settle(*pending)
             pending = step + 1, metrics
             step += length
             last = step == cfg.steps
             periods = (loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
             if not (last or caught or any(_due(step, p) for p in periods)):
                 continue
-            finite(*pending)
-            write(*pending)
+            settle(*pending)
             pending = None
             if last or _due(step, loop.sample_every):
                 _show(training, state, step, events)
             if last or _due(step, loop.evaluate_every):
-                score = _score(training, state)[training.reference.metric]
+                found = _score(training, state)
+                score = found[training.reference.metric]
                 name = f"score/{training.reference.metric}"
                 _write_row(rows, events, {"step": step, name: score})
                 if progress["best"] is None or score < progress["best"]:
@@ -353,8 +360,7 @@ def _loop(training: _Training, state, progress: dict, latest, best):
                 rows.flush()
                 save(latest)
         if pending is not None:
-            finite(*pending)
-            write(*pending)
+            settle(*pending)
         if caught:
             save(latest)
             latest.wait_until_finished()
@@ -362,7 +368,7 @@ def _loop(training: _Training, state, progress: dict, latest, best):
             print(f"stopped at step {step}; go on by `jaxgan resume {path}`", file=sys.stderr)
             raise Stopped(caught[0])
     progress["seconds"] = before + time.monotonic() - began
-    return state, progress
+    return state, progress, found
 
 
 def _bar(cfg, step: int) -> tqdm:
@@ -397,22 +403,23 @@ def _write_row(rows, events, row: dict) -> None:
             events.add_scalar(name, value, row["step"])
 
 
-def _write(rows, events, bar, loop: Loop, batch_size: int, first: int, metrics: dict) -> None:
-    """The figures of a chunk whose first step is `first`; waits until the devices have them."""
+def _write(rows, events, bar, training: _Training, first: int, metrics: dict) -> None:
+    """The figures of a chunk whose first step is `first`."""
     metrics = {name: np.asarray(values) for name, values in metrics.items()}
     length = len(next(iter(metrics.values())))
+    if length == 0:
+        return
     for i in range(length):
-        if _due(first + i, loop.log_every) or first + i == 1:
+        if _due(first + i, training.loop.log_every) or first + i == 1:
             row = {name: float(values[i]) for name, values in metrics.items()}
             _write_row(rows, events, {"step": first + i, **row})
-    means = {name: values.mean() for name, values in metrics.items()}
-    shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
-    figures = {short: f"{means[name]:.2f}" for short, name in shown.items() if name in means}
     bar.update(length)
-    if rate := bar.format_dict["rate"] or bar.format_dict["n"] / max(bar.format_dict["elapsed"], 1e-9):
-        figures["examples/s"] = f"{rate * batch_size:.0f}"
-        events.add_scalar("examples_per_second", rate * batch_size, first + length - 1)
-    bar.set_postfix(figures, refresh=False)
+    shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
+    figures = {short: f"{metrics[n].mean():.2f}" for short, n in shown.items() if n in metrics}
+    seconds = bar.format_dict["elapsed"]
+    rate = (bar.n - bar.initial) / max(seconds, 1e-9) * training.cfg.batch_size
+    events.add_scalar("examples_per_second", rate, first + length - 1)
+    bar.set_postfix(figures | {"examples/s": f"{rate:.0f}"}, refresh=False)
 
 
 def _images(training: _Training, state, n: int, name: str, label) -> np.ndarray:
@@ -450,8 +457,8 @@ def _score(training: _Training, state) -> dict:
     return scores.evaluate(training.reference, images, label)
 
 
-def _finish(training: _Training, state, progress: dict) -> dict:
-    """The pictures, the curves and the scores of the last state."""
+def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
+    """The pictures, the curves and the scores of the last state, of which some are `found`."""
     path, cfg, data = training.path, training.cfg, training.data
     step = int(state.step)
     title = f"{path.parent.name} on {data.name}, {step} steps"
@@ -463,7 +470,6 @@ def _finish(training: _Training, state, progress: dict) -> dict:
     frames = [Image.open(p) for p in sorted((path / "samples").glob("*.png"))]
     plots.animation(path / "samples" / "animation.gif", frames)
     plots.curves(path / "curves.png", _read_rows(path), title)
-    found = _score(training, state)
     fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
     result = {
         **found,

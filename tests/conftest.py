@@ -12,6 +12,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_configure(config):
     """Compiled programs are kept between sessions; judges are not, so that tests train their own."""
+    if not hasattr(config, "cache"):
+        return
     folder = config.cache.mkdir("xla")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -96,7 +96,7 @@ def _array(image: Image.Image, size: int, channels: int) -> np.ndarray:
 
 
 def _progress(items: Iterable, total: int, what: str) -> Iterable:
-    return tqdm(items, desc=what, total=total, unit="image", leave=False, delay=1)
+    return tqdm(items, desc=what, total=total, unit="image", leave=False, delay=1, disable=None)
 
 
 def _digits():
@@ -151,16 +151,16 @@ def _tfds(name: str, split: str, data_dir: str | None):
         if image_key is None:
             raise InputError(f"--data tfds:{name} has no images, but {', '.join(features)}")
         source = builder.as_data_source(split=split)
+        blocks = (range(i, min(i + 1000, len(source))) for i in range(0, len(source), 1000))
+        items = (item for block in blocks for item in source.__getitems__(block))
         images, label = [], []
-        for start in _progress(range(0, len(source), 1000), -(-len(source) // 1000), "reading"):
-            block = source.__getitems__(range(start, min(start + 1000, len(source))))
-            images += [Image.fromarray(np.squeeze(item[image_key], -1)
-                                       if item[image_key].shape[-1] == 1 else item[image_key])
-                       for item in block]  # fmt: skip
-            label += [item[label_key] for item in block] if label_key else []
+        for item in _progress(items, len(source), "reading"):
+            image = item[image_key]
+            images.append(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image))
+            label.append(item[label_key] if label_key else None)
     _one_size(images, [f"example {i}" for i in range(len(images))], f"tfds:{name}")
     classes = tuple(features[label_key].names) if label_key else ()
-    return images, label or None, classes
+    return images, label if label_key else None, classes
 
 
 def _one_size(images, names, where: str) -> None:
