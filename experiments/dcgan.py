@@ -10,7 +10,7 @@ from typing import Literal
 import optax
 
 from jaxgan import random, train
-from jaxgan.config import Count, Decay, Rate
+from jaxgan.config import Count, Decay, Rate, Seed
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.nets import dcgan
@@ -23,7 +23,7 @@ class Config:
 
     data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
     split: str = "train"  # of a TFDS set
-    image_size: int = 16  # 8, 16, 32, 64 or 128 pixels
+    image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels
     channels: int | None = None  # 1 or 3; as the data has if not given
     width: Count = 64  # channels next to the image, doubled at each level inward; 128 in the paper
     latent: Count = 100  # numbers in z, uniform in [-1, 1)
@@ -36,7 +36,7 @@ class Config:
     beta2: Decay = 0.999  # of Adam
     ema_decay: Decay | None = 0.998  # of the generator's average; none in the paper
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
-    seed: int = 0
+    seed: Seed = 0  # of the run's key
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:

@@ -10,7 +10,7 @@ from typing import Literal
 import optax
 
 from jaxgan import random, train
-from jaxgan.config import Count, Decay, Rate
+from jaxgan.config import Count, Decay, Rate, Seed
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses import adversarial
 from jaxgan.nets import mlp
@@ -27,20 +27,20 @@ class Config:
     channels: int | None = None  # 1 or 3; as the data has if not given
     g_hidden: tuple[Count, ...] = (256, 512, 1024)  # widths of the generator's hidden layers
     d_hidden: tuple[Count, ...] = (512, 256)  # widths of the discriminator's
-    norm_momentum: Decay | None = 0.8  # of the batch norm after each of G's hidden layers; None: no norm
+    norm_momentum: Decay | None = None  # of a batch norm after each of G's hidden layers, if there is one
     loss: Literal["non_saturating", "minimax"] = "non_saturating"  # the generator's; D's is the same
     noise: Literal["normal", "uniform"] = "normal"  # z from N(0, 1), or uniform in [-1, 1)
     latent: Count = 100  # numbers in z
-    batch_size: Count = 128
-    steps: Count = 8000  # generator updates
+    batch_size: Count = 128  # real examples in one update of D
+    steps: Count = 6000  # generator updates
     n_critic: Count = 1  # k: discriminator updates for one of the generator
-    g_lr: Rate = 2e-4  # the generator's learning rate
+    g_lr: Rate = 1e-3  # the generator's learning rate
     d_lr: Rate = 2e-4  # the discriminator's learning rate
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.999  # of Adam
-    ema_decay: Decay | None = None  # of the generator's average
+    ema_decay: Decay | None = 0.998  # of the generator's average
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
-    seed: int = 0
+    seed: Seed = 0  # of the run's key
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:

@@ -1,4 +1,4 @@
-"""What is worth keeping between runs, in the user's cache folder."""
+"""Files written whole or not at all, and what is kept between runs in the user's cache folder."""
 
 import os
 from pathlib import Path

@@ -1,9 +1,13 @@
-"""Checkpoints by orbax: asynchronous, the newest few kept, damage noticed."""
+"""Checkpoints by orbax: written in the background, the newest few kept, damage noticed."""
 
+import gc
+import logging
 import shutil
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,7 +51,8 @@ def _checksum(leaves: dict[str, np.ndarray]) -> int:
 
 def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     """Saves a state (all but `frozen`) and the host's own progress under the state's step. Returns
-    as soon as the state may be donated; a step that is there already is left as it is.
+    when the state has been copied to the host, and so may be donated; the files are written in the
+    background. A step that is there already is left as it is.
 
     Raises:
       FloatingPointError: naming the first leaf that is not finite; nothing is saved then.
@@ -67,7 +72,7 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     )
 
 
-def _compare_shapes(saved, abstract: GANState, where: Path) -> None:
+def _compare_shapes(saved, abstract, where: Path) -> None:
     """Raises InputError for the first path at which a saved tree's shapes are not the expected."""
 
     def shapes(tree):
@@ -76,13 +81,50 @@ def _compare_shapes(saved, abstract: GANState, where: Path) -> None:
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
         }
 
-    old, new = shapes(saved), shapes(abstract.replace(key=jax.eval_shape(_raw, abstract.key)))
+    old, new = shapes(saved), shapes(jax.eval_shape(lambda tree: jax.tree.map(_raw, tree), abstract))
     for path in [*new, *(p for p in old if p not in new)]:
         a, b = old.get(path, "absent"), new.get(path, "absent")
         if a != b:
             raise InputError(
                 f"{where} is of another network: {path} is {a} there and {b} in this configuration"
             )
+
+
+def _expected_noise(report) -> None:
+    """Reads that were under way beside one that failed complain of the event loop it took with it."""
+    if "Event loop is closed" not in str(report.exc_value):
+        sys.__unraisablehook__(report)
+
+
+def _quietly() -> None:
+    """From now on a checkpoint that cannot be read is told of by us alone, in one line."""
+    sys.unraisablehook = _expected_noise
+    for name in ("asyncio", "absl"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _try_newest_first(steps: list[int], folder: Path, read: Callable) -> tuple[Any, dict[int, str]]:
+    """What `read` makes of the newest checkpoint that is whole, and why those after it are not.
+
+    Raises:
+      InputError: if none can be read, or `read` raised it.
+    """
+    damaged = {}
+    for step in sorted(steps, reverse=True):
+        try:
+            return read(step), damaged
+        except (InputError, MemoryError, jax.errors.JaxRuntimeError):
+            raise
+        except Exception as e:  # what a damaged file raises is the storage library's own affair
+            _quietly()
+            damaged[step] = str(e).strip().partition("\n")[0][:200] or type(e).__name__
+            del e
+            gc.collect()
+    step, reason = next(iter(damaged.items()))
+    raise InputError(
+        f"none of the checkpoints {sorted(damaged)} in {folder} can be read ({step}: {reason}); "
+        "start a new run under another --name"
+    )
 
 
 def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState, dict] | None:
@@ -100,52 +142,55 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     Raises:
       InputError: if the newest is of another network, or every one is damaged.
     """
-    folder = Path(source.directory)
-    damaged = {}
-    for step in sorted(source.all_steps(), reverse=True):
-        try:
-            state, progress = _read(source, abstract, folder, step)
-        except InputError:
-            raise
-        except Exception as e:  # what a damaged file raises is the storage library's own affair
-            damaged[step] = str(e).strip().partition("\n")[0][:120] or type(e).__name__
-            continue
-        for bad, reason in damaged.items():
-            aside = folder.parent / "damaged" / f"{folder.name}-{bad}"
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.move(folder / str(bad), aside)
-            print(f"checkpoint {bad} is damaged ({reason}): moved to {aside}", file=sys.stderr)
-        source.reload()
-        return state, progress
-    if damaged:
-        step, reason = next(iter(damaged.items()))
-        raise InputError(
-            f"none of the checkpoints {sorted(damaged)} in {folder} can be read ({step}: {reason}); "
-            "start a new run with another --name"
-        )
-    return None
+    folder, steps = Path(source.directory), source.all_steps()
+    if not steps:
+        return None
+
+    def read(step):
+        saved = source.item_metadata(step)["state"]
+        if saved is None:
+            raise OSError("its files cannot be read")
+        _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(step))
+        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
+        found = source.restore(step, args=wanted)
+        if _checksum(_host_leaves(found.state)) != found.meta["checksum"]:
+            raise OSError("its checksum is off")
+        return found.state, found.meta["progress"]
+
+    found, damaged = _try_newest_first(steps, folder, read)
+    for step, reason in damaged.items():
+        aside = folder.parent / "damaged" / f"{folder.name}-{step}"
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.move(folder / str(step), aside)
+        print(f"checkpoint {step} is damaged and was moved to {aside} ({reason})", file=sys.stderr)
+    source.reload()
+    return found
 
 
-def _read(source, abstract: GANState, folder: Path, step: int) -> tuple[GANState, dict]:
-    saved = source.item_metadata(step)["state"]
-    if saved is None:
-        raise OSError("its files cannot be read")
-    _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(step))
-    wanted = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
-    read = source.restore(step, args=wanted)
-    if _checksum(_host_leaves(read.state)) != read.meta["checksum"]:
-        raise OSError("its checksum is off")
-    return read.state, read.meta["progress"]
+def restore_generator(folder: Path, steps: list[int], abstract: GANState) -> tuple[dict, int]:
+    """Only what sampling needs, the generator's `Player.averaged`, from the newest of the steps that
+    is whole, on one device.
 
+    Returns:
+      The variables, and the step they are of.
 
-def restore_generator(folder: Path, step: int, abstract: dict) -> dict:
-    """Only what sampling needs of a checkpoint, G's `params`, `stats` and `ema`, on one device."""
+    Raises:
+      InputError: if the newest is of another network, or none can be read.
+    """
     one = SingleDeviceSharding(jax.local_devices()[0])
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
-    args = {"g": jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=x.sharding), shapes)}
-    with ocp.PyTreeCheckpointer() as reader:
-        restored = reader.restore(
-            (folder / str(step) / "state").absolute(),
-            args=ocp.args.PyTreeRestore({"g": shapes}, restore_args=args, partial_restore=True),
-        )
-    return restored["g"]
+    g = abstract.g
+    wanted = {"params": g.params, "stats": g.stats} if g.ema is None else {"ema": g.ema}
+    args = {"g": jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)}
+
+    def read(step):
+        place = (folder / str(step) / "state").absolute()
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(place).item_metadata.tree
+            _compare_shapes({"g": {k: saved["g"][k] for k in wanted}}, {"g": wanted}, place.parent)
+            request = ocp.args.PyTreeRestore({"g": wanted}, restore_args=args, partial_restore=True)
+            return reader.restore(place, args=request)["g"], step
+
+    (found, step), damaged = _try_newest_first(steps, folder, read)
+    for bad, reason in damaged.items():
+        print(f"checkpoint {bad} is damaged ({reason}); taking that of step {step}", file=sys.stderr)
+    return found["ema"] if "ema" in found else {"params": found["params"], **found["stats"]}, step

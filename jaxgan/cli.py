@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from jaxgan import plots, run, train
-from jaxgan.config import Count, InputError, check
+from jaxgan.config import Count, InputError, Natural, Seed, check
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -22,11 +22,11 @@ class Sample:
     run: Folder  # the run's folder
     n: Count = 64  # how many; with --interpolate, how many paths
     out: Path = Path("samples.png")  # a .png grid, or .npz with `image` uint8[n, H, W, C]
-    seed: int = 0
+    seed: Seed = 0  # of the latents
     checkpoint: str = "last"  # last, best (of the watched score), or a step
     label: str | None = None  # a class's name or number; each in turn, one column a class, if not given
     psi: float | None = None  # truncation: latents with |z| < psi alone
-    interpolate: int = 0  # samples on each path between two latents; 0: no paths
+    interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Resume:
 
     run: Folder  # the run's folder
     steps: Count | None = None  # a new number of steps in all
+    devices: Natural | None = None  # how many devices to use from now on; 0: all
     data_dir: str | None = None  # where TFDS sets lie now
 
 
@@ -83,18 +84,34 @@ def sample(args: Sample) -> None:
             columns = len(generator.classes)
         images = generator.sample(key, args.n, label, args.psi)
     images = plots.to_uint8(images)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    if args.out.suffix == ".npz":
-        np.savez_compressed(args.out, image=images)
-    else:
-        plots.picture(plots.grid(images, columns)).save(args.out)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        if args.out.suffix == ".npz":
+            np.savez_compressed(args.out, image=images)
+        else:
+            plots.picture(plots.grid(images, columns)).save(args.out)
+    except OSError as e:
+        raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
     print(f"{len(images)} samples of step {generator.step} in {args.out}")
 
 
 def resume(args: Resume) -> None:
     """`jaxgan resume`."""
-    changes = {"steps": args.steps, "data_dir": args.data_dir}
+    check(args)
+    changes = {"steps": args.steps, "devices": args.devices, "data_dir": args.data_dir}
     train.resume(args.run, **{k: v for k, v in changes.items() if v is not None})
+
+
+def _summary(path: Path) -> tuple[str, str, str, str, str]:
+    record = run.read(path)
+    saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+    steps = f"{max(saved, default=0)}/{record['config']['steps']}"
+    score = minutes = ""
+    if (path / "scores.json").is_file():
+        scores = json.loads((path / "scores.json").read_text())
+        metric = "fcd" if "fcd" in scores else "fd_pixels"
+        score, minutes = f"{metric} {scores[metric]:.2f}", f"{scores['seconds'] / 60:.1f}"
+    return str(path), record["data"]["name"], steps, score, minutes
 
 
 def list_runs(args: List) -> None:
@@ -108,18 +125,9 @@ def list_runs(args: List) -> None:
     rows = [("run", "data", "steps", "score", "minutes")]
     for path in found:
         try:
-            record = run.read(path)
-            data, total = record["data"]["name"], record["config"]["steps"]
-        except (InputError, KeyError):
-            rows.append((str(path), "damaged config.json", "", "", ""))
-            continue
-        saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
-        score = minutes = ""
-        if (path / "scores.json").is_file():
-            scores = json.loads((path / "scores.json").read_text())
-            metric = next(m for m in ("fcd", "fd_pixels") if m in scores)
-            score, minutes = f"{metric} {scores[metric]:.2f}", f"{scores['seconds'] / 60:.1f}"
-        rows.append((str(path), data, f"{max(saved, default=0)}/{total}", score, minutes))
+            rows.append(_summary(path))
+        except (InputError, KeyError, TypeError, ValueError):
+            rows.append((str(path), "damaged", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())

@@ -29,6 +29,7 @@ class Bound(NamedTuple):
 
 Count = Annotated[int, Bound(1)]
 Natural = Annotated[int, Bound(0)]
+Seed = Annotated[int, Bound(0, 2**32 - 1)]
 Rate = Annotated[float, Bound(0)]  # a learning rate or a weight
 Decay = Annotated[float, Bound(0, 1, open=True)]  # an Adam beta or an average's decay
 

@@ -17,7 +17,9 @@ class Player:
     params: PyTree
     stats: PyTree  # every other linen collection: batch_stats, spectral, ...
     opt: optax.OptState
-    ema: PyTree | None = None  # exponential moving average of params, if one is kept
+    # The exponential moving average of `variables`, if one is kept: also of the running statistics,
+    # since the live ones belong to other weights than the averaged.
+    ema: dict | None = None
 
     @property
     def variables(self) -> dict:
@@ -26,8 +28,8 @@ class Player:
 
     @property
     def averaged(self) -> dict:
-        """The same with the averaged parameters, where an average is kept."""
-        return {**self.variables, "params": self.params if self.ema is None else self.ema}
+        """The averaged variables, or the live ones where no average is kept."""
+        return self.variables if self.ema is None else self.ema
 
 
 @struct.dataclass
@@ -62,4 +64,4 @@ class Optimizers(NamedTuple):
 
     g: optax.GradientTransformation
     d: optax.GradientTransformation
-    ema_decay: Any = None  # of the generator's parameters, in [0, 1); None keeps no average
+    ema_decay: Any = None  # of the generator's average, in [0, 1); None keeps none

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-PIXELS = 640  # the least width and height of a grid: small images are shown enlarged, not blurred
+PIXELS = 640  # the least longer side of a picture: small images are shown enlarged, not blurred
 
 
 def to_uint8(images) -> np.ndarray:
@@ -56,8 +56,8 @@ def _smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def curves(path: Path, rows: list[dict], title: str) -> None:
-    """One panel for each of loss, accuracy and fcd that the rows of metrics.jsonl hold."""
-    panels = {"loss": "loss (nats)", "accuracy": "D's accuracy", "fcd": "fcd"}
+    """One panel for each of loss, accuracy and score that the rows of metrics.jsonl hold."""
+    panels = {"loss": "loss (nats)", "accuracy": "D's accuracy", "score/": "Frechet distance"}
     names = sorted({name for row in rows for name in row} - {"step"})
     chosen = {p: [n for n in names if p in n] for p in panels}
     chosen = {p: n for p, n in chosen.items() if n}
@@ -78,7 +78,7 @@ def curves(path: Path, rows: list[dict], title: str) -> None:
         if panel == "accuracy":
             axis.set_ylim(-0.03, 1.03)
             axis.axhline(0.5, color="grey", linewidth=0.5)
-        if panel == "fcd":
+        if panel == "score/":
             axis.set_yscale("log")
         axis.set_ylabel(panels[panel])
         axis.legend(loc="upper right", fontsize=8)

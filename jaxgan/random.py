@@ -38,7 +38,7 @@ def uniform(key, slot, shape=(), *, minval=0.0, maxval=1.0):
 def truncated(latent, key, slot, psi):
     """The latent's distribution restricted to |z| < psi, elementwise, by redrawing what lies outside.
 
-    The truncation trick of BigGAN (Brock et al. 2019, section 3.1). `psi` is above 0.
+    The truncation trick of BigGAN (Brock et al. 2019, section 3.1). The time grows as 1 / psi.
     """
 
     def redraw(carry):
@@ -74,7 +74,7 @@ def permute(key, i, n):
       n: the length, a Python integer.
 
     Returns:
-      i32[B] in [0, n), distinct where (key, i) are.
+      i32[B] in [0, n); of one key, distinct for distinct i.
     """
     rows = math.isqrt(n - 1) + 1
     columns = -(-n // rows)

@@ -8,7 +8,9 @@ RUN/config.json      experiment, config, loop, data, versions, git commit, devic
     checkpoints/     the newest; best/ the one with the best watched score
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import importlib
 import importlib.util
 import json
@@ -25,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, random
+from jaxgan import cache, checkpoint, random
 from jaxgan.config import InputError, first_difference, from_dict, nearest
 from jaxgan.game import GAN, GANState
 from jaxgan.steps import create_state
@@ -75,7 +77,6 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
     Raises:
       InputError: if there is a run in it already, of this configuration or of another.
     """
-    packages = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     record = {
         "experiment": experiment,
         "config": dataclasses.asdict(cfg),
@@ -86,9 +87,9 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
             "shape": list(data.image.shape),
             "classes": list(data.classes),
         },
-        "versions": {p: metadata.version(p) for p in packages} | {"python": sys.version.partition(" ")[0]},
+        "versions": versions(),
         "commit": _commit(experiment["file"]),
-        "devices": [f"{d.platform} {d.device_kind}" for d in devices],
+        "devices": kinds(devices),
     }
     record = json.loads(json.dumps(record))
     if (path / "config.json").exists():
@@ -103,8 +104,26 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} exists and is no run's folder; choose another --name")
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+    try:
+        write(path, record)
+    except OSError as e:
+        raise InputError(f"{path} cannot be made ({e.strerror}); choose another --out") from None
+
+
+def write(path: Path, record: dict) -> None:
+    """Writes a run's config.json."""
+    cache.write(path / "config.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """Of what a run's numbers depend on."""
+    packages = ("jaxgan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {p: metadata.version(p) for p in packages} | {"python": sys.version.partition(" ")[0]}
+
+
+def kinds(devices: list) -> list[str]:
+    """What devices a run is on."""
+    return [f"{d.platform} {d.device_kind}" for d in devices]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -113,8 +132,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
       InputError: if the folder is missing or is no run's.
     """
+    file = Path(path) / "config.json"
     try:
-        return json.loads((Path(path) / "config.json").read_text())
+        record = json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
         siblings = Path(path).parent
         names = [p.name for p in siblings.iterdir()] if siblings.is_dir() else []
@@ -122,8 +142,28 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is no run's folder (it has no config.json){hint}; `jaxgan list` shows all runs"
         ) from None
-    except json.JSONDecodeError as e:
-        raise InputError(f"{Path(path) / 'config.json'} is damaged ({e})") from None
+    except (OSError, ValueError) as e:
+        raise InputError(f"{file} is damaged ({e})") from None
+    parts = {"experiment", "config", "loop", "data", "versions", "devices"}
+    if not isinstance(record, dict) or (missing := parts - set(record)):
+        what = "it is no record" if not isinstance(record, dict) else f"it has no {min(missing)!r}"
+        raise InputError(f"{file} is not of a run ({what})")
+    return record
+
+
+@contextlib.contextmanager
+def locked(path: Path):
+    """Keeps a run's folder for this process alone.
+
+    Raises:
+      InputError: if another process has it.
+    """
+    with (path / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{path} is in use by another process; stop that one first") from None
+        yield
 
 
 def method(record: dict) -> tuple[ModuleType, Any]:
@@ -191,12 +231,12 @@ class Generator:
           psi: truncates the latent to |z| < psi: less variety, more typical samples.
 
         Raises:
-          InputError: if n is below 1, psi is not above 0, or a label is not one of the classes'.
+          InputError: if n is below 1, psi is below 0.01, or a label is not one of the classes'.
         """
         if n < 1:
             raise InputError(f"n is {n}: ask for 1 or more samples")
-        if psi is not None and not psi > 0:
-            raise InputError(f"psi is {psi}: it must be above 0")
+        if psi is not None and not psi >= 0.01:
+            raise InputError(f"psi is {psi}: it must be 0.01 or more")
         slot = jnp.arange(n)
         if psi is None:
             z = self.gan.latent(key, slot)
@@ -207,17 +247,17 @@ class Generator:
     def interpolate(self, key, rows: int, columns: int, label=None) -> np.ndarray:
         """`rows` paths of `columns` samples between pairs of latents, f32[rows * columns, ...].
 
-        Along a great circle (slerp), which stays where normal latents lie.
+        Each path starts and ends at a sample and stays where latents lie: straight if they are
+        bounded (uniform); else, for normal ones, rescaled so that each point is normal again.
         """
         if columns < 2:
             raise InputError(f"an interpolation has 2 columns or more, not {columns}")
         ends = self.gan.latent(key, jnp.arange(2 * rows))
         a, b = ends[:rows, None], ends[rows:, None]
         t = jnp.linspace(0, 1, columns).reshape(1, -1, *(1,) * (a.ndim - 2))
-        axes = tuple(range(2, a.ndim))
-        norm = lambda x: jnp.sqrt((x**2).sum(axes, keepdims=True))  # noqa: E731
-        angle = jnp.arccos(jnp.clip((a * b).sum(axes, keepdims=True) / norm(a) / norm(b), -1, 1))
-        path = (jnp.sin((1 - t) * angle) * a + jnp.sin(t * angle) * b) / jnp.sin(angle)
+        path = (1 - t) * a + t * b
+        if float(jnp.abs(self.gan.latent(key, jnp.arange(1000))).max()) > 1:
+            path = path / jnp.sqrt((1 - t) ** 2 + t**2)
         return self.of(path.reshape(-1, *ends.shape[1:]), label)
 
     def of(self, z, label=None) -> np.ndarray:
@@ -239,7 +279,8 @@ def load(path: str | Path, which: str | int = "last") -> Generator:
 
     Args:
       path: the run's folder.
-      which: "last", "best" (of the watched score), or a step that has a checkpoint.
+      which: "last" (if that one is damaged, the one before), "best" (of the watched score), or a
+        step that has a checkpoint.
 
     Raises:
       InputError: if there is no such run or checkpoint.
@@ -247,25 +288,19 @@ def load(path: str | Path, which: str | int = "last") -> Generator:
     path = Path(path)
     record = read(path)
     module, cfg = method(record)
-    gan, opts = module.make(cfg)
+    gan, _ = module.make(cfg)
     folder = path / ("best" if which == "best" else "checkpoints")
     steps = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
     if not steps:
         raise InputError(f"{path} has no checkpoint in {folder.name}/ yet")
-    step = steps[-1] if which in ("last", "best") else int(which)
-    if step not in steps:
-        raise InputError(f"{path} has no checkpoint of step {step}, but of {steps}")
+    if which == "last":
+        wanted = steps
+    else:
+        wanted = [steps[-1] if which == "best" else int(which)]
+    if wanted[-1] not in steps:
+        raise InputError(f"{path} has no checkpoint of step {which}, but of {steps}")
     abstract = jax.eval_shape(partial(initial_state, module.make, cfg, record["data"]["shape"]))
-    g = {"params": abstract.g.params, "stats": abstract.g.stats, "ema": abstract.g.ema}
-    try:
-        g = checkpoint.restore_generator(folder, step, g)
-    except Exception as e:
-        reason = str(e).strip().partition("\n")[0][:200]
-        raise InputError(
-            f"checkpoint {folder / str(step)} cannot be read ({reason}); "
-            f"there are also {[s for s in steps if s != step]}"
-        ) from e
-    params = g["params"] if g["ema"] is None else g["ema"]
+    variables, step = checkpoint.restore_generator(folder, wanted, abstract)
     conditional = getattr(cfg, "n_classes", None) is not None
     classes = tuple(record["data"]["classes"]) if conditional else ()
-    return Generator(gan, {"params": params, **g["stats"]}, cfg, classes, step)
+    return Generator(gan, variables, cfg, classes, step)

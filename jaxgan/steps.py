@@ -5,7 +5,6 @@ devices. The opponent needs no stop_gradient: it is read from the state and not 
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,31 +15,30 @@ from jaxgan.game import GAN, GANState, Optimizers, Player
 from jaxgan.random import fold
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _create(gan: GAN, opts: Optimizers, key, batch, frozen) -> GANState:
-    g, d, extra = gan.init(fold(key, "init"), batch)
-
-    def player(variables, tx, ema):
-        params, stats = variables["params"], {k: v for k, v in variables.items() if k != "params"}
-        return Player(params, stats, tx.init(params), params if ema else None)
-
-    return GANState(
-        step=jnp.zeros((), jnp.int32),
-        key=key,
-        g=player(g, opts.g, opts.ema_decay is not None),
-        d=player(d, opts.d, False),
-        extra=extra,
-        frozen=frozen,
-    )
-
-
 def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
     """The state before the first step; only the batch's shapes matter.
 
-    It is compiled, because a compiled function's outputs never share a buffer: `ema` and `params`
-    are equal here, and two leaves in one buffer could not be donated.
+    It is compiled, because a compiled function's outputs never share a buffer: `ema` and the live
+    parameters are equal here, and two leaves in one buffer could not be donated.
     """
-    return _create(gan, opts, key, batch, frozen)
+
+    def player(variables, tx, averaged):
+        params, stats = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+        return Player(params, stats, tx.init(params), variables if averaged else None)
+
+    @jax.jit
+    def create(key, batch, frozen):
+        g, d, extra = gan.init(fold(key, "init"), batch)
+        return GANState(
+            step=jnp.zeros((), jnp.int32),
+            key=key,
+            g=player(g, opts.g, opts.ema_decay is not None),
+            d=player(d, opts.d, False),
+            extra=extra,
+            frozen=frozen,
+        )
+
+    return create(key, batch, frozen)
 
 
 def ema_warmup(decay, step):
@@ -87,7 +85,7 @@ def update(
       turn: which of the player's updates in this step it is; it enters the key.
       accumulate: the number of microbatches that the batch is cut into; batch normalisation then
         sees a microbatch at a time, all else is the same.
-      ema_decay: of the player's averaged parameters, if it keeps any.
+      ema_decay: of the player's averaged variables, if it keeps any.
       axis: the name of the device axis, if the batch is one shard of several.
 
     Returns:
@@ -99,11 +97,10 @@ def update(
     if axis is not None:
         loss, metrics, grads = lax.pmean((loss, metrics, grads), axis)
     updates, opt = tx.update(grads, player.opt, player.params)
-    params = optax.apply_updates(player.params, updates)
-    ema = player.ema
-    if ema is not None:
-        ema = optax.incremental_update(params, ema, 1 - ema_warmup(ema_decay, state.step))
-    player = getattr(state, who).replace(params=params, opt=opt, ema=ema)
+    player = getattr(state, who).replace(params=optax.apply_updates(player.params, updates), opt=opt)
+    if player.ema is not None:
+        share = 1 - ema_warmup(ema_decay, state.step)
+        player = player.replace(ema=optax.incremental_update(player.variables, player.ema, share))
     metrics = {f"{who}/{name}": value for name, value in {"loss": loss, **metrics}.items()}
     return state.replace(**{who: player}), metrics
 

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +35,8 @@ SCORED = 5000  # samples behind a score
 
 @dataclass(frozen=True)
 class Loop:
-    """How the host runs it. None of this changes what the run computes."""
+    """How the host runs it. What the run computes changes by none of it, but for `patience`, which may
+    end it early, and `accumulate`, where there is batch norm."""
 
     name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
     out: str = "runs"  # the folder of all runs
@@ -51,7 +54,7 @@ class Loop:
 
 
 class Stopped(Exception):
-    """Ctrl-C or SIGTERM ended the run early; it was saved."""
+    """Ctrl-C or SIGTERM ended the run early, and it was saved."""
 
     def __init__(self, signum: int):
         self.signum = signum
@@ -74,11 +77,16 @@ class _Training:
 
 def _check_loop(cfg, loop: Loop, data: Dataset) -> list:
     """The devices to train on."""
+    check(loop)
+    if loop.patience and not loop.evaluate_every:
+        raise InputError(f"--patience {loop.patience} watches the scores of --evaluate-every, which is 0")
     devices = jax.local_devices()
     if loop.devices > len(devices):
         raise InputError(f"--devices {loop.devices}: this machine has {len(devices)}")
     devices = devices[: loop.devices or None]
     n, batch = len(data.image), cfg.batch_size
+    if n < 4:
+        raise InputError(f"{data.name} has {n} images; a score needs 4 or more")
     if batch > n:
         raise InputError(f"--batch-size {batch} is larger than the data set: {data.name} has {n}")
     if batch % (len(devices) * loop.accumulate):
@@ -107,6 +115,8 @@ def _as_data(cfg, data: Dataset):
         if data.label is None:
             raise InputError(f"{data.name} has no labels, and a conditional generator needs them")
         found["n_classes"] = len(data.classes)
+        if cfg.n_classes not in (None, len(data.classes)):
+            raise InputError(f"--n-classes {cfg.n_classes}: {data.name} has {len(data.classes)}")
     return dataclasses.replace(cfg, **found)
 
 
@@ -134,50 +144,61 @@ def reported():
         sys.exit(2)
     except Stopped as e:
         sys.exit(128 + e.signum)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def start(cfg, loop: Loop) -> dict:
     """Makes a run's folder and trains. Returns the scores.
 
     Raises:
-      InputError: before anything is written, if the config, the data or the folder will not do.
+      InputError: before anything is written, if the config, the data or the folder will not do;
+        later, if a figure is no longer finite.
+      Stopped: if a signal ended it.
     """
     check(cfg)
-    check(loop)
+    if loop.name is not None and Path(loop.name).name != loop.name:
+        raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
+    module = sys.modules[type(cfg).__module__]
     experiment = run.experiment_of(type(cfg))
-    method = (experiment["module"].rpartition(".")[2], Path(experiment["file"]).stem)
-    method = method[1] if method[0] == "__main__" else method[0]
+    name = experiment["module"].rpartition(".")[2]
     data = _load(cfg, loop)
     cfg = _as_data(cfg, data)
     devices = _check_loop(cfg, loop, data)
-    make = sys.modules[type(cfg).__module__].make
-    _build(make, cfg, data)
+    _build(module.make, cfg, data)
+    method = Path(experiment["file"]).stem if name == "__main__" else name
     path = Path(loop.out) / method / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
     run.create(path, experiment, cfg, loop, data, devices)
-    return _fit(path, sys.modules[type(cfg).__module__], cfg, loop, data, devices)
+    return _fit(path, module, cfg, loop, data, devices)
 
 
-def resume(path: Path, **changes) -> dict:
+def resume(path: str | Path, **changes) -> dict:
     """Goes on with a run from its newest whole checkpoint. Returns the scores.
 
     Args:
-      changes: fields of `Loop`, and `steps`, that differ from the run's own.
+      changes: fields of `Loop`, and `steps`, that shall differ from the run's own from now on.
+
+    Raises:
+      InputError, Stopped: as `start`; also if the data set is not what it was.
     """
+    path = Path(path)
     record = run.read(path)
-    module, cfg = run.method(record)
-    if "steps" in changes:
-        cfg = dataclasses.replace(cfg, steps=changes.pop("steps"))
+    module, old = run.method(record)
+    cfg = dataclasses.replace(old, steps=changes.pop("steps", old.steps))
     loop = dataclasses.replace(from_dict(Loop, record["loop"]), **changes)
     check(cfg)
-    check(loop)
     data = _load(cfg, loop)
     if data.digest != record["data"]["digest"]:
         raise InputError(f"{data.name} is no longer what {path} was trained on: its contents differ")
     devices = _check_loop(cfg, loop, data)
-    if len(devices) != len(record["devices"]):
-        print(f"{len(record['devices'])} devices before, {len(devices)} now: "
-              "the run goes on to float tolerance, not bit for bit")  # fmt: skip
-    return _fit(Path(path), module, cfg, loop, data, devices)
+    _build(module.make, cfg, data)
+    now = {"versions": run.versions(), "devices": run.kinds(devices)}
+    for what, value in now.items():
+        if record[what] != value:
+            print(f"{what} before: {record[what]}, now: {value}")
+            print("so the run goes on to float tolerance, not bit for bit")
+    return _fit(path, module, cfg, loop, data, devices, extended=cfg.steps > old.steps)
 
 
 def _build(make: Callable, cfg, data: Dataset):
@@ -202,32 +223,47 @@ def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
     return chunk
 
 
-def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list) -> dict:
+def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, extended=False) -> dict:
     if loop.cache:
         cache.keep_compilations()
-    print(f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}")
-    reference = scores.reference(data)
-    if reference.judge is not None:
-        print(f"judge of the classes: {reference.judge.accuracy:.1%} right on held-out real images")
-    conditional = hasattr(cfg, "n_classes")
-    training = _Training(
-        path=path,
-        cfg=cfg,
-        loop=loop,
-        data=data,
-        devices=devices,
-        gan=module.make(cfg)[0],
-        chunk=parallel.over_devices(_chunk(module, cfg, loop, len(devices)), devices),
-        reference=reference,
-        label=run.labels(cfg.n_classes, _shown(cfg)) if conditional else None,
-    )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(run.locked(path))
+        caught = stack.enter_context(_signals())
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", 1))
+        print(f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}")
+        reference = scores.reference(data)
+        if reference.judge is not None:
+            print(f"judge of the classes: {reference.judge.accuracy:.1%} right on held-out real images")
+        training = _Training(
+            path=path,
+            cfg=cfg,
+            loop=loop,
+            data=data,
+            devices=devices,
+            gan=module.make(cfg)[0],
+            chunk=parallel.over_devices(_chunk(module, cfg, loop, len(devices)), devices),
+            reference=reference,
+            label=run.labels(cfg.n_classes, _shown(cfg)) if hasattr(cfg, "n_classes") else None,
+        )
         state, progress = _first_state(training, module, latest)
-        state, progress, found = _loop(training, state, progress, latest, best)
-    parallel.assert_replicated(state)
-    return _finish(training, state, progress, found or _score(training, state))
+        if int(state.step) > cfg.steps:
+            raise InputError(f"{path} is at step {int(state.step)} already; give no fewer --steps")
+        _remember(path, cfg, loop)
+        if extended:
+            progress["stale"] = 0
+        state, progress, found = _loop(training, state, progress, latest, best, caught)
+        latest.wait_until_finished()
+        if caught:
+            print(f"stopped at step {int(state.step)}; go on by `jaxgan resume {path}`", file=sys.stderr)
+            raise Stopped(caught[0])
+        return _finish(training, state, progress, found or _score(training, state))
+
+
+def _remember(path: Path, cfg, loop: Loop) -> None:
+    """Puts what a resumed run was given anew into its config.json."""
+    anew = {"config": dataclasses.asdict(cfg), "loop": dataclasses.asdict(loop)}
+    run.write(path, run.read(path) | anew)
 
 
 def _first_state(training: _Training, module, latest):
@@ -246,7 +282,8 @@ def _first_state(training: _Training, module, latest):
         state, progress = found[0].replace(frozen=fresh.frozen), found[1]
         print(f"going on from the checkpoint of step {int(state.step)}")
     kept = [row for row in rows if row["step"] <= int(state.step)]
-    (training.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    cache.write(training.path / "metrics.jsonl", text.encode())
     return state, progress
 
 
@@ -267,13 +304,13 @@ def _signals():
         if caught:
             raise KeyboardInterrupt
         caught.append(signum)
-        print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping as soon as the run is saved; once more to stop at once\n")
 
-    try:
-        old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are not ours
-        yield caught
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # signals are not this thread's
         return
+    old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
     finally:
@@ -286,16 +323,18 @@ def _due(step: int, every: int) -> bool:
 
 
 def _length(step: int, total: int, loop: Loop) -> int:
-    """Steps up to the next stop: a function of the step alone, so a resumed run has the same stops."""
-    periods = (loop.chunk, loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
-    return min(total, *((step // p + 1) * p for p in periods if p)) - step
+    """Steps in the next chunk: `loop.chunk`, or if a stop comes before, the largest power of two that
+    fits, so that few lengths are ever compiled. A run's numbers do not depend on it."""
+    periods = (loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
+    room = min(total, step + loop.chunk, *((step // p + 1) * p for p in periods if p)) - step
+    return room if room == loop.chunk else 1 << (room.bit_length() - 1)
 
 
-def _loop(training: _Training, state, progress: dict, latest, best):
-    """Trains to the last step, or to the end of patience.
+def _loop(training: _Training, state, progress: dict, latest, best, caught: list):
+    """Trains to the last step, to the end of patience, or until a signal is caught.
 
     Returns:
-      The state, the progress, and the state's scores, or None if nothing was left to train.
+      The state, the progress, and the state's scores if they were just taken.
     """
     cfg, loop, path = training.cfg, training.loop, training.path
     step, before = int(state.step), progress["seconds"]
@@ -307,7 +346,6 @@ def _loop(training: _Training, state, progress: dict, latest, best):
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context((path / "metrics.jsonl").open("a"))
         events = stack.enter_context(SummaryWriter(str(path / "events"), purge_step=step + 1))
-        caught = stack.enter_context(_signals())
         bar = stack.enter_context(_bar(cfg, step))
 
         def settle(first, metrics):
@@ -321,52 +359,48 @@ def _loop(training: _Training, state, progress: dict, latest, best):
 
         def save(to):
             progress["seconds"] = before + time.monotonic() - began
+            rows.flush()
+            parallel.assert_replicated(state)
             try:
                 checkpoint.save(to, state, progress)
             except FloatingPointError as e:
                 raise InputError(_advice(training, latest, f"the state{e}", step)) from None
 
+        def spent():
+            return 0 < loop.patience <= progress["stale"]
+
         pending = found = None
-        while step < cfg.steps and not caught:
+        while step < cfg.steps and not caught and not spent():
             length = _length(step, cfg.steps, loop)
             state, metrics = training.chunk(state, data, slot, length)
             if pending is not None:  # while the devices compute this chunk, write the last one's
                 settle(*pending)
-            pending = step + 1, metrics
+            pending, found = (step + 1, metrics), None
             step += length
-            last = step == cfg.steps
-            periods = (loop.sample_every, loop.evaluate_every, loop.checkpoint_every)
-            if not (last or caught or any(_due(step, p) for p in periods)):
-                continue
-            settle(*pending)
-            pending = None
-            if last or _due(step, loop.sample_every):
-                _show(training, state, step, events)
-            if last or _due(step, loop.evaluate_every):
-                found = _score(training, state)
+            if _due(step, loop.evaluate_every):
+                settle(*pending)
+                pending, found = None, _score(training, state)
                 score = found[training.reference.metric]
-                name = f"score/{training.reference.metric}"
-                _write_row(rows, events, {"step": step, name: score})
+                _write_row(rows, events, {"step": step, f"score/{training.reference.metric}": score})
                 if progress["best"] is None or score < progress["best"]:
                     progress |= {"best": score, "best_step": step, "stale": 0}
                     save(best)
                 else:
                     progress["stale"] += 1
-                if 0 < loop.patience <= progress["stale"] and not last:
-                    save(latest)
-                    print(f"\nno better score in {loop.patience}: stopped at step {step}")
-                    break
-            if last or caught or _due(step, loop.checkpoint_every):
-                rows.flush()
+            ends = step == cfg.steps or spent()
+            shows = ends or _due(step, loop.sample_every)
+            saves = ends or _due(step, loop.checkpoint_every)
+            if pending is not None and (shows or saves or caught):
+                settle(*pending)
+                pending = None
+            if shows:
+                _show(training, state, step, events)
+            if saves or caught:
                 save(latest)
-        if pending is not None:
-            settle(*pending)
-        if caught:
+        if caught:  # also if it was before the first step
             save(latest)
-            latest.wait_until_finished()
-            bar.close()
-            print(f"stopped at step {step}; go on by `jaxgan resume {path}`", file=sys.stderr)
-            raise Stopped(caught[0])
+    if spent() and step < cfg.steps:
+        print(f"no better score in {loop.patience}: stopped at step {step}")
     progress["seconds"] = before + time.monotonic() - began
     return state, progress, found
 
@@ -377,12 +411,13 @@ def _bar(cfg, step: int) -> tqdm:
 
 
 def _first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
-    """The first step, counted from `first`, at which a metric is not finite, and the metric's name."""
+    """The first step, counted from `first`, at which a metric is not finite, and the metric's name: a
+    loss's, if one is not finite there."""
     wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
-    found = [(where[0], name) for name, where in wrong.items() if len(where)]
+    found = [(where[0], "loss" not in name, name) for name, where in wrong.items() if len(where)]
     if not found:
         return None
-    at, name = min(found)
+    at, _, name = min(found)
     return name, first + int(at)
 
 
@@ -416,10 +451,10 @@ def _write(rows, events, bar, training: _Training, first: int, metrics: dict) ->
     bar.update(length)
     shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
     figures = {short: f"{metrics[n].mean():.2f}" for short, n in shown.items() if n in metrics}
-    seconds = bar.format_dict["elapsed"]
-    rate = (bar.n - bar.initial) / max(seconds, 1e-9) * training.cfg.batch_size
-    events.add_scalar("examples_per_second", rate, first + length - 1)
-    bar.set_postfix(figures | {"examples/s": f"{rate:.0f}"}, refresh=False)
+    if rate := bar.format_dict["rate"]:  # tqdm's own moving average
+        figures["examples/s"] = f"{rate * training.cfg.batch_size:.0f}"
+        events.add_scalar("examples_per_second", rate * training.cfg.batch_size, first + length - 1)
+    bar.set_postfix(figures, refresh=False)
 
 
 def _images(training: _Training, state, n: int, name: str, label) -> np.ndarray:
@@ -468,7 +503,8 @@ def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
     pairs = plots.neighbours(images[:32], data.image[index])
     plots.picture(pairs).save(path / "neighbours.png")
     frames = [Image.open(p) for p in sorted((path / "samples").glob("*.png"))]
-    plots.animation(path / "samples" / "animation.gif", frames)
+    if frames:
+        plots.animation(path / "samples" / "animation.gif", frames)
     plots.curves(path / "curves.png", _read_rows(path), title)
     fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
     result = {
@@ -484,7 +520,7 @@ def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
         "best": {"step": progress["best_step"], training.reference.metric: progress["best"]},
         "seconds": round(progress["seconds"], 1),
     }
-    (path / "scores.json").write_text(json.dumps(result, indent=2) + "\n")
+    cache.write(path / "scores.json", (json.dumps(result, indent=2) + "\n").encode())
     _report(training, result)
     return result
 
@@ -503,7 +539,8 @@ def _report(training: _Training, result: dict) -> None:
         print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
     if "agreement" in result:
         print(f"the judge sees the label that was asked for in {result['agreement']:.1%}")
-    print(f"memorisation {result['memorisation']:.2f} (1: as far from the data as held-out data, 0: copied)")
+    if result["memorisation"] is not None:
+        print(f"memorisation {result['memorisation']:.2f} (1: as far from the data as they are, 0: copies)")
     print(f"pictures  {path / 'samples.png'}, neighbours.png, samples/animation.gif")
     print(f"curves    {path / 'curves.png'}")
     print(f"scores    {path / 'scores.json'}")

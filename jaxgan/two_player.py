@@ -46,7 +46,7 @@ def two_player(
         return g, d, ()
 
     def d_loss(params, state, batch, key):
-        z = latent(key, batch["slot"])
+        z = latent(fold(key, "latent"), batch["slot"])
         fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
         real_logits, stats = _apply(discriminator, params, state.d.stats, batch["image"], *given(batch))
         fake_logits, stats = _apply(discriminator, params, stats, fake, *given(batch))
@@ -58,7 +58,7 @@ def two_player(
         return loss.d(real_logits, fake_logits).mean(), (state, metrics)
 
     def g_loss(params, state, batch, key):
-        z = latent(key, batch["slot"])
+        z = latent(fold(key, "latent"), batch["slot"])
         fake, stats = _apply(generator, params, state.g.stats, z, *given(batch))
         logits, _ = _apply(discriminator, state.d.params, state.d.stats, fake, *given(batch))
         state = state.replace(g=state.g.replace(stats=stats))

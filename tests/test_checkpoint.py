@@ -101,11 +101,30 @@ def test_nothing_there_is_no_error(tiny, tmp_path):
         assert checkpoint.restore(manager, _abstract(_state(tiny))) is None
 
 
-def test_the_generator_alone(saved, tiny):
-    state = _state(tiny, 2, seed=2)
-    abstract = {"params": state.g.params, "stats": state.g.stats, "ema": state.g.ema}
-    g = checkpoint.restore_generator(saved.directory, 2, jax.eval_shape(lambda: abstract))
-    _same(g, abstract)
+def test_the_generator_alone(saved, tiny, capsys):
+    folder = Path(saved.directory)
+    abstract = jax.eval_shape(lambda: _state(tiny))
+    variables, step = checkpoint.restore_generator(folder, [1, 2], abstract)
+    assert step == 2
+    _same(variables, _state(tiny, seed=2).g.ema)
+    with pytest.raises(InputError, match="3 is of another network: g/ema/.* is .* there"):
+        checkpoint.restore_generator(folder, [3], jax.eval_shape(lambda: _state(tiny, kind="mlp")))
+    for file in (folder / "3" / "state").rglob("d/*"):
+        file.unlink()
+    variables, step = checkpoint.restore_generator(folder, [1, 2, 3], abstract)
+    assert step == 2
+    assert "checkpoint 3 is damaged" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"none of the checkpoints \[3\]"):
+        checkpoint.restore_generator(folder, [3], abstract)
+
+
+def test_the_generator_without_an_average(tiny, tmp_path):
+    state = _state(tiny, ema_decay=None)
+    with checkpoint.manager(tmp_path / "c", 1) as manager:
+        checkpoint.save(manager, state, {})
+        manager.wait_until_finished()
+        variables, _ = checkpoint.restore_generator(tmp_path / "c", [0], jax.eval_shape(lambda: state))
+    _same(variables, state.g.variables)
 
 
 def test_saving_and_then_donating_is_safe(tiny, tmp_path):

@@ -1,6 +1,8 @@
 """Each experiment: two steps on two devices, from its own config, scaled down."""
 
 import importlib
+import inspect
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 import experiments
-from jaxgan import parallel, run, train
+from jaxgan import parallel, run, steps, train
 from jaxgan.data import load
 
 NAMES = sorted(p.stem for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_"))
@@ -57,18 +59,24 @@ def test_two_steps_on_two_devices(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_make_is_pure_and_may_be_traced(name):
-    """Numeric fields are lanes: `make` is called with traced values."""
+    """Numeric fields are lanes: `make` is called with traced values, and two lanes differ."""
     module = importlib.import_module(f"experiments.{name}")
     cfg = _small(module)
+    batch = {"image": jnp.zeros((8, 8, 8, 1)), "label": jnp.zeros(8, jnp.int32), "slot": jnp.arange(8)}
 
-    def first_update(lr):
-        gan, opts = module.make(replace(cfg, g_lr=lr))
-        state = run.initial_state(module.make, cfg, (1, 8, 8, 1))
-        grads = jax.tree.map(jnp.ones_like, state.g.params)
-        return jax.tree.leaves(opts.g.update(grads, state.g.opt, state.g.params)[0])[0].max()
+    def first_update(numbers):
+        lane = replace(cfg, **numbers)
+        gan, opts = module.make(lane)
+        state = run.initial_state(module.make, lane, (1, 8, 8, 1))
+        state, _ = steps.g_step(gan, opts, state.replace(step=jnp.int32(100)), batch)
+        return state.g.params, state.g.ema
 
-    steps = jax.jit(jax.vmap(first_update))(jnp.array([1e-3, 2e-3]))
-    np.testing.assert_allclose(steps, [-1e-3, -2e-3], rtol=1e-3)
+    lanes = {"g_lr": jnp.array([1e-3, 1e-3, 2e-3]), "ema_decay": jnp.array([0.5, 0.9, 0.9])}
+    params, ema = jax.jit(jax.vmap(first_update))(lanes)
+    differ = lambda tree, i, j: any(not np.array_equal(x[i], x[j]) for x in jax.tree.leaves(tree))  # noqa: E731
+    assert not differ(params, 0, 1)
+    assert differ(params, 1, 2)
+    assert differ(ema, 0, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,18 +85,18 @@ def test_help_explains_every_flag(name):
         [sys.executable, "-m", f"experiments.{name}", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
-    module = importlib.import_module(f"experiments.{name}")
-    for cls in (module.Config, train.Loop):
+    for cls in (importlib.import_module(f"experiments.{name}").Config, train.Loop):
         for field in fields(cls):
             assert "--" + field.name.replace("_", "-") in done.stdout
+        comments = dict(re.findall(r"^    (\w+): [^#\n]*#(.*)", inspect.getsource(cls), re.M))
+        assert set(comments) == {f.name for f in fields(cls)}  # tyro takes a flag's help from there
 
 
-def test_the_docstrings_hold_command_and_numbers():
-    for name in NAMES:
-        text = importlib.import_module(f"experiments.{name}").__doc__
-        assert f"python -m experiments.{name}" in text
-        assert "arxiv.org" in text
-        assert "Measured" in text
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_holds_command_numbers_and_paper(name):
+    text = importlib.import_module(f"experiments.{name}").__doc__
+    for what in (f"python -m experiments.{name}", "arxiv.org", "Measured", "seeds", "minutes", "Published"):
+        assert what in text, what
 
 
 @pytest.mark.parametrize(("field", "values"), [("loss", 2), ("noise", 2)])

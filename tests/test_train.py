@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 
 import jaxgan
 from experiments import cgan, gan
-from jaxgan import cli, train
+from jaxgan import cli, run, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
 
@@ -30,12 +31,14 @@ FLAGS = [
 
 def _start(tmp_path, name="a", loop=None, **config):
     cfg = gan.Config(**{**TINY, "steps": 20, **config})
-    return train.start(cfg, Loop(name=name, out=str(tmp_path), devices=1, **EVERY, **(loop or {})))
+    return train.start(
+        cfg, Loop(**{"name": name, "out": str(tmp_path), "devices": 1, **EVERY, **(loop or {})})
+    )
 
 
 def _python(*args, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", *args],
+        [sys.executable, *(() if args[0] == "-u" else ("-m",)), *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -157,6 +160,42 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     assert [r["step"] for r in rows if "d/loss" in r] == list(range(1, total + 1))
 
 
+def _stderr_of_a_resume(path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxgan.cli", "resume", str(path)], capture_output=True, text=True
+    )
+    return done, [line for line in done.stderr.splitlines() if "step/s" not in line and line.strip()]
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(whole, tmp_path):
+    path = tmp_path / "a"
+    shutil.copytree(whole[0], path)
+    for file in (path / "checkpoints" / "40" / "state").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:50])
+    done, lines = _stderr_of_a_resume(path)
+    assert done.returncode == 0
+    assert len(lines) == 1
+    assert lines[0].startswith("checkpoint 40 is damaged and was moved to")
+    assert "going on from the checkpoint of step 30" in done.stdout
+    jax.tree.map(np.testing.assert_array_equal, _state(path, 40), _state(whole[0], 40))
+
+
+def test_a_signal_before_the_first_step_is_no_traceback(tmp_path):
+    """While the judge is trained."""
+    env = os.environ | {"JAXGAN_CACHE": str(tmp_path / "cache")}
+    process = _python("-u", "-m", "experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", env=env)
+    for line in process.stdout:
+        if "training a judge" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in rest
+    assert "stopped at step 0; go on by `jaxgan resume" in rest
+    train.resume(tmp_path / "gan" / "a", devices=1)
+    assert _latest(tmp_path / "gan" / "a") == 40
+
+
 def test_many_devices_make_the_run_of_one(tmp_path, capsys):
     ends = {}
     for n in (1, 8):
@@ -188,12 +227,51 @@ def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
 
 def test_patience_stops_a_run_and_the_best_is_kept(tmp_path, capsys):
     """With learning rates of 0 no score is better than the first."""
-    _start(tmp_path, steps=500, g_lr=0.0, d_lr=0.0, norm_momentum=None, loop={"patience": 3})
+    rates = {"g_lr": 0.0, "d_lr": 0.0, "ema_decay": None}
+    _start(tmp_path, steps=500, **rates, loop={"patience": 3, "sample_every": 0})
     assert "no better score in 3: stopped at step 40" in capsys.readouterr().out
     path = tmp_path / "gan" / "a"
     assert _latest(path) == 40
     assert [p.name for p in (path / "best").iterdir()] == ["10"]
     assert jaxgan.load(path, "best").step == 10
+    assert (path / "scores.json").is_file()
+    train.resume(path)  # its patience is spent: no step more
+    assert _latest(path) == 40
+    train.resume(path, steps=600)  # asked for more, it is patient anew
+    assert _latest(path) == 70
+
+
+def test_what_a_resumed_run_is_given_is_remembered(tmp_path, capsys):
+    _start(tmp_path, steps=5)
+    path = tmp_path / "gan" / "a"
+    train.resume(path, steps=10)
+    assert json.loads((path / "config.json").read_text())["config"]["steps"] == 10
+    with pytest.raises(InputError, match="is at step 10 already; give no fewer --steps"):
+        train.resume(path, steps=7)
+    train.resume(path)
+    assert _latest(path) == 10
+
+
+def test_extending_a_run_makes_the_run_of_that_length(tmp_path, whole):
+    """Also where it had ended between two stops."""
+    _start(tmp_path, steps=17, loop={"log_every": 1})
+    path = tmp_path / "gan" / "a"
+    train.resume(path, steps=40)
+    jax.tree.map(np.testing.assert_array_equal, _state(path, 40), _state(whole[0], 40))
+    assert (path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+
+
+def test_few_lengths_are_compiled():
+    """For any step of a run whose chunk fits none of its periods."""
+    loop = Loop(chunk=64, sample_every=250, evaluate_every=333, checkpoint_every=500)
+    step, lengths = 0, []
+    while step < 6001:
+        lengths.append(train._length(step, 6001, loop))
+        step += lengths[-1]
+        ends = range(step - lengths[-1] + 1, step)
+        assert not any(s % p == 0 for s in ends for p in (250, 333, 500))
+    assert step == 6001
+    assert set(lengths) <= {1, 2, 4, 8, 16, 32, 64}
 
 
 def test_bfloat16_and_the_average_run_through(tmp_path):
@@ -296,6 +374,11 @@ class TestBadInput:
             ({}, {"devices": 99}, "--devices 99: this machine has 8"),
             ({"g_lr": -1.0}, {}, "--g-lr -1.0: it must be 0 or more"),
             ({"steps": 0}, {}, "--steps 0"),
+            ({"seed": 10**20}, {}, "--seed 1"),
+            ({"image_size": 0}, {}, "--image-size 0"),
+            ({}, {"patience": 2, "evaluate_every": 0}, "--patience 2 watches"),
+            ({}, {"name": "../x"}, "must be the name of one folder"),
+            ({}, {"out": "/dev/null/runs"}, "cannot be made"),
             ({}, {"chunk": 0}, "--chunk 0"),
             ({"data": "digit"}, {}, "did you mean 'digits'"),
         ],
@@ -304,7 +387,7 @@ class TestBadInput:
         with pytest.raises(InputError, match=message):
             train.start(
                 gan.Config(**{**TINY, **config}),
-                Loop(out=str(tmp_path / "r"), **{"devices": 1, **loop}),
+                Loop(**{"out": str(tmp_path / "r"), "devices": 1, **loop}),
             )
         assert not (tmp_path / "r").exists()
 
@@ -345,7 +428,7 @@ class TestBadInput:
     def test_a_loss_that_is_not_finite(self, tmp_path):
         """A learning rate of 1e30 overflows within a few steps."""
         with pytest.raises(InputError, match=r"is not finite at step \d+ .* no checkpoint had been made"):
-            _start(tmp_path, g_lr=1e30, d_lr=1e30, norm_momentum=None)
+            _start(tmp_path, g_lr=1e30, d_lr=1e30, ema_decay=None)
 
     def test_the_last_finite_checkpoint_is_kept(self, tmp_path, monkeypatch):
         """A loss that turns infinite at step 27 stops the run there; the state of step 20 stays."""
@@ -367,6 +450,25 @@ class TestBadInput:
         assert _latest(path) == 20
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(_state(path, 20)))
 
+    def test_a_nan_is_the_losss(self):
+        """Where the logits are NaN all figures are; the loss is the one to name."""
+        metrics = {"d/accuracy_fake": np.array([1.0, np.nan]), "d/loss": np.array([1.0, np.nan])}
+        assert train._first_bad(11, metrics) == ("d/loss", 12)
+        assert train._first_bad(11, {"d/loss": np.zeros(2)}) is None
+
+    def test_a_run_that_is_in_use(self, whole):
+        with run.locked(whole[0]), pytest.raises(InputError, match="in use by another process"):
+            train.resume(whole[0])
+
+    def test_three_images_are_too_few(self, tmp_path, images):
+        np.savez(tmp_path / "d.npz", image=images[:3])
+        with pytest.raises(InputError, match="has 3 images; a score needs 4 or more"):
+            _start(tmp_path, data=f"npz:{tmp_path / 'd.npz'}", batch_size=2)
+
+    def test_classes_that_are_not_the_datas(self, tmp_path):
+        with pytest.raises(InputError, match="--n-classes 5: digits has 10"):
+            train.start(cgan.Config(n_classes=5), Loop(out=str(tmp_path), devices=1))
+
     def test_data_that_changed_since(self, whole, tmp_path, images):
         np.savez(tmp_path / "d.npz", image=images)
         data = f"npz:{tmp_path / 'd.npz'}"
@@ -380,9 +482,10 @@ class TestBadInput:
             jaxgan.load(tmp_path)
         with pytest.raises(InputError, match="did you mean 'a'"):
             jaxgan.load(whole[0].parent / "aa")
-        (tmp_path / "config.json").write_text("{")
-        with pytest.raises(InputError, match=r"config.json is damaged"):
-            jaxgan.load(tmp_path)
+        for content, message in [("{", "is damaged"), ("[]", "is no record"), ("{}", "has no 'config'")]:
+            (tmp_path / "config.json").write_text(content)
+            with pytest.raises(InputError, match=rf"config.json .*{message}"):
+                jaxgan.load(tmp_path)
 
 
 def test_the_compilation_cache_has_a_switch(tmp_path):
@@ -412,7 +515,13 @@ class TestCommand:
         cli.main(["sample", run, "--n", "2", "--interpolate", "4", "--out", str(tmp_path / "i.npz")])
         assert np.load(tmp_path / "i.npz")["image"].shape == (8, 8, 8, 1)
 
-    def test_list(self, whole, capsys):
+    def test_list(self, whole, capsys, tmp_path):
+        bad = tmp_path / "gan" / "bad"
+        bad.mkdir(parents=True)
+        (bad / "config.json").write_bytes((whole[0] / "config.json").read_bytes())
+        (bad / "scores.json").write_text("{}")
+        cli.main(["list", str(tmp_path)])
+        assert "damaged" in capsys.readouterr().out
         cli.main(["list", str(whole[0].parents[1])])
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].split() == ["run", "data", "steps", "score", "minutes"]
@@ -428,6 +537,8 @@ class TestCommand:
             (["sample", "RUN", "--checkpoint", "first"], "last, best, or a step"),
             (["sample", "RUN", "--psi", "1", "--interpolate", "3"], "do not go together"),
             (["sample", "RUN", "--psi", "-1"], "psi is -1.0"),
+            (["sample", "RUN", "--out", "/dev/null/x.png"], "cannot be written"),
+            (["sample", "RUN", "--seed", str(10**20)], "--seed 1"),
             (["sample", "/nowhere"], "is no run's folder"),
             (["resume", "/nowhere"], "is no run's folder"),
             (["list", "/nowhere"], "is not a folder"),

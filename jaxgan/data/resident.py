@@ -11,8 +11,13 @@ def rows(key, draw, slot, *, n: int, batch_size: int):
 
     Position `draw * batch_size + slot` of an endless row of permutations of range(n), one an epoch:
     each example is seen once an epoch, and a batch may span the end of one. A function of
-    (key, draw), for any draw below 2^31 and n * batch_size below 2^32.
+    (key, draw), for any draw below 2^31.
+
+    Raises:
+      ValueError: if n * batch_size is 2^32 or more, where positions would wrap around.
     """
+    if n * batch_size >= 2**32:
+        raise ValueError(f"{n} examples times a batch of {batch_size} exceed 2^32; use a smaller batch")
     slot, draw = jnp.asarray(slot, jnp.uint32), jnp.asarray(draw, jnp.uint32)
     position = (draw % n) * batch_size + slot
     epoch = (draw // n) * batch_size + position // n

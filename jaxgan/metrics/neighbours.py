@@ -43,14 +43,15 @@ def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.nda
     return index, np.sqrt((gap**2).sum(1)) / 255
 
 
-def memorisation(fake, real, *, held_out: int = 500) -> float:
+def memorisation(fake, real, *, held_out: int = 500) -> float | None:
     """The median distance of fakes to real images, over that of held-out real ones to the others.
 
     About 1 for a sampler of the data's distribution, 0 for one that copies. The images are
-    uint8[N, ...]; `held_out` of the real, at most half, are set apart as the yardstick.
+    uint8[N, ...]; `held_out` of the real, at most half, are set apart as the yardstick. None if more
+    than half of those have a duplicate among the others.
     """
     held_out = min(held_out, len(real) // 2)
     order = np.random.default_rng(0).permutation(len(real))
     held, others = real[order[:held_out]], real[order[held_out:]]
     yardstick = np.median(nearest(held, others)[1])
-    return float(np.median(nearest(fake, others)[1]) / yardstick)
+    return float(np.median(nearest(fake, others)[1]) / yardstick) if yardstick > 0 else None

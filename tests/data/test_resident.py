@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan.data import resident
+from jaxgan.random import fold, permute
 
 
 def _rows(key, n, batch_size, draws):
@@ -31,15 +32,14 @@ def test_which_examples_are_a_function_of_the_key_and_the_draw(key):
 
 
 def test_far_draws_do_not_overflow(key):
+    """Against positions computed in Python's integers, beyond 2^31."""
     draw, n, size = 2**31 - 1, 60_000, 512
-    slot = jnp.arange(size)
-    rows = resident.rows(key, draw, slot, n=n, batch_size=size)
-    position = draw * size + np.arange(size)
-    first = np.searchsorted(position // n, position[-1] // n)
-    for part in (slice(0, first), slice(first, None)):  # in one epoch each: no example twice
-        assert len(np.unique(rows[part])) == len(rows[part])
-    one = resident.rows(key, draw % n + n * (draw // n), slot, n=n, batch_size=size)
-    np.testing.assert_array_equal(rows, one)
+    rows = resident.rows(key, draw, jnp.arange(size), n=n, batch_size=size)
+    epochs, offsets = np.divmod(draw * size + np.arange(size), n)
+    keys = jax.vmap(lambda e: fold(key, "epoch", e))(jnp.asarray(epochs, jnp.uint32))
+    np.testing.assert_array_equal(rows, permute(keys, jnp.asarray(offsets), n))
+    with pytest.raises(ValueError, match="exceed 2"):
+        resident.rows(key, 0, jnp.arange(4), n=2**20, batch_size=2**12)
 
 
 def test_batches_are_scaled_and_belong_together(key):

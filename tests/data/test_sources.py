@@ -28,6 +28,7 @@ def test_digits_are_scikit_learns():
 def test_the_digest_is_the_contents():
     a, b = load("digits", image_size=8), load("digits", image_size=8)
     assert a.digest == b.digest
+    b = load("digits", image_size=8)
     b.image[0, 0, 0, 0] ^= 1
     assert a.digest != b.digest
 
@@ -38,8 +39,15 @@ def test_tfds(tmp_path):
             load("tfds:mnist", image_size=28, data_dir=str(tmp_path))
     assert "'prepare' extra" in str(e.value)
     assert f"tfds.builder('mnist', data_dir={str(tmp_path)!r}, file_format='array_record')" in str(e.value)
-    with pytest.raises(InputError, match="no set of that name; did you mean 'fashion_mnist'"):
-        load("tfds:fashion_mnst", image_size=28)
+    for name, message in [
+        ("fashion_mnst", "no set of that name; did you mean 'fashion_mnist'"),
+        ("mnist:9.9.9", "TFDS cannot make it"),
+        ("mnist/foo", "TFDS cannot make it"),
+        ("Not A Name", "TFDS cannot make it"),
+    ]:
+        with pytest.raises(InputError, match=message) as e:
+            load(f"tfds:{name}", image_size=28)
+        assert "\n" not in str(e.value)
 
 
 @pytest.fixture
@@ -102,6 +110,22 @@ def test_a_wide_image_is_cropped_to_its_middle(tmp_path):
     wide[:, 2:6] = 200
     Image.fromarray(wide).save(tmp_path / "a.png")
     assert (load(f"folder:{tmp_path}", image_size=4).image == 200).all()
+
+
+def test_one_class_is_no_label(tmp_path):
+    """As the one sub-folder of a set of faces."""
+    _save(tmp_path / "faces" / "a.png")
+    data = load(f"folder:{tmp_path}", image_size=8)
+    assert data.label is None
+    assert data.classes == ()
+
+
+def test_a_folder_of_grey_and_coloured_images_is_coloured(tmp_path):
+    _save(tmp_path / "a.png", value=70)
+    _save(tmp_path / "b.png", mode="RGB")
+    image = load(f"folder:{tmp_path}", image_size=4).image
+    assert image.shape == (2, 4, 4, 3)
+    assert (image[0] == 70).all()
 
 
 def test_npz(tmp_path):
@@ -176,12 +200,21 @@ def test_unknown_sets(spec, message):
         load(spec, image_size=8)
 
 
-def test_a_file_that_is_no_npz(tmp_path):
-    (tmp_path / "a.npz").write_text("hello")
-    with pytest.raises(InputError, match=r"cannot be read as an .npz file"):
-        load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+def test_files_that_are_no_whole_npz(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (50, 8, 8), np.uint8)
+    np.savez_compressed(tmp_path / "whole.npz", image=image)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    np.save(tmp_path / "array.npy", image)
+    for content in (b"hello", whole[: len(whole) // 2], flipped, (tmp_path / "array.npy").read_bytes()):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"cannot be read as an .npz file"):
+            load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
 
 
-def test_two_channels_are_refused():
+def test_sizes_and_channels_that_make_no_sense():
     with pytest.raises(InputError, match="--channels 2"):
         load("digits", image_size=8, channels=2)
+    with pytest.raises(InputError, match="--image-size 0"):
+        load("digits", image_size=0)
