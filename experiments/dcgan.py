@@ -26,7 +26,7 @@ class Config:
     image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels
     channels: int | None = None  # 1 or 3; as the data has if not given
     width: Count = 64  # channels next to the image, doubled at each level inward; 128 in the paper
-    latent: Count = 100  # numbers in z, uniform in [-1, 1)
+    latent: Count = 16  # numbers in z, uniform in [-1, 1); 100 in the paper, for a thousand times the images
     batch_size: Count = 64  # 128 in the paper
     steps: Count = 6000  # generator updates
     n_critic: Count = 1  # discriminator updates for one of the generator

@@ -121,7 +121,12 @@ def _as_data(cfg, data: Dataset):
 
 
 def main(config_class: type, make: Callable, argv: list[str] | None = None) -> None:
-    """The command line of an experiment: `python -m experiments.NAME [--FLAG VALUE ...]`."""
+    """The command line of an experiment: `python -m experiments.NAME [--FLAG VALUE ...]`.
+
+    Raises:
+      TypeError: if the module that defines the config has another `make`, or none: it is where a
+        resumed or loaded run looks for it (and for `train_step`, if the method has its own).
+    """
 
     @dataclass(frozen=True)
     class Command:
@@ -129,6 +134,8 @@ def main(config_class: type, make: Callable, argv: list[str] | None = None) -> N
         loop: tyro.conf.OmitArgPrefixes[Loop] = dataclasses.field(default_factory=Loop)
 
     module = sys.modules[config_class.__module__]
+    if getattr(module, "make", None) is not make:
+        raise TypeError(f"{module.__name__}: Config and make must be of one module, under these names")
     command = tyro.cli(Command, args=argv, description=module.__doc__)
     with reported():
         start(command.config, command.loop)
