@@ -65,7 +65,7 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     step = int(state.step)
     if step in to.all_steps():
         return
-    meta = {"checksum": _checksum(leaves), "progress": progress}
+    meta = {"checksum": _checksum(leaves), "progress": dict(progress)}  # a copy: it is written later
     to.save(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),

@@ -212,6 +212,41 @@ def test_many_devices_make_the_run_of_one(tmp_path, capsys):
     assert np.linalg.norm(ends[8] - ends[1]) / np.linalg.norm(ends[1]) < 1e-4
 
 
+SCRIPT = """
+from dataclasses import dataclass
+from experiments import gan
+from jaxgan import train
+
+@dataclass(frozen=True)
+class Config(gan.Config):
+    latent: int = 4  # numbers in z
+
+def make(cfg, axis=None):
+    return gan.make(cfg, axis)
+
+if __name__ == "__main__":
+    train.main(Config, make)
+"""
+
+
+def test_a_method_in_a_file_of_ones_own(tmp_path, key):
+    """Run as a script, then loaded from elsewhere."""
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    flags = [f for f in FLAGS if f not in ("--latent", "4")]
+    done = subprocess.run(
+        [sys.executable, "mine.py", *flags, "--steps", "5", "--name", "a"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    generator = jaxgan.load(tmp_path / "runs" / "mine" / "a")
+    assert generator.config.latent == 4
+    assert generator.sample(key, 2).shape == (2, 8, 8, 1)
+    with pytest.raises(TypeError, match="Config and make must be of one module"):
+        train.main(gan.Config, cgan.make, [])
+
+
 def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
     np.savez(tmp_path / "plain.npz", image=images)
     scores = train.start(
