@@ -61,7 +61,7 @@ def curves(path: Path, rows: list[dict], title: str) -> None:
     names = sorted({name for row in rows for name in row} - {"step"})
     chosen = {p: [n for n in names if p in n] for p in panels}
     chosen = {p: n for p, n in chosen.items() if n}
-    figure = Figure((8, 2.6 * len(chosen) + 0.6), layout="constrained")
+    figure = Figure((9, 2.6 * len(chosen) + 0.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(chosen), sharex=True, squeeze=False)[:, 0]
     for axis, (panel, lines) in zip(axes, chosen.items(), strict=True):
@@ -81,6 +81,6 @@ def curves(path: Path, rows: list[dict], title: str) -> None:
         if panel == "score/":
             axis.set_yscale("log")
         axis.set_ylabel(panels[panel])
-        axis.legend(loc="upper right", fontsize=8)
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
     figure.savefig(path, dpi=110)
