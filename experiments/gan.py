@@ -27,7 +27,7 @@ class Config:
     channels: int | None = None  # 1 or 3; as the data has if not given
     g_hidden: tuple[Count, ...] = (256, 512, 1024)  # widths of the generator's hidden layers
     d_hidden: tuple[Count, ...] = (512, 256)  # widths of the discriminator's
-    norm_momentum: Decay | None = None  # of a batch norm after each of G's hidden layers, if there is one
+    norm_momentum: Decay | None = 0.8  # of the batch norm after each of G's hidden layers; None: no norm
     loss: Literal["non_saturating", "minimax"] = "non_saturating"  # the generator's; D's is the same
     noise: Literal["normal", "uniform"] = "normal"  # z from N(0, 1), or uniform in [-1, 1)
     latent: Count = 100  # numbers in z

@@ -29,8 +29,8 @@ from jaxgan.metrics import scores
 from jaxgan.metrics.neighbours import memorisation, nearest
 from jaxgan.random import fold
 
-SHOWN = 64  # samples in the grid
 SCORED = 5000  # samples behind a score
+FRAMES = 100  # at most, in the animation
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, exte
             gan=module.make(cfg)[0],
             chunk=parallel.over_devices(_chunk(module, cfg, loop, len(devices)), devices),
             reference=reference,
-            label=run.labels(cfg.n_classes, _shown(cfg)) if hasattr(cfg, "n_classes") else None,
+            label=run.labels(_columns(cfg), _shown(cfg)) if hasattr(cfg, "n_classes") else None,
         )
         state, progress = _first_state(training, module, latest)
         if int(state.step) > cfg.steps:
@@ -472,12 +472,13 @@ def _images(training: _Training, state, n: int, name: str, label) -> np.ndarray:
     return plots.to_uint8(run.generate(training.gan, g, z, label))
 
 
+def _columns(cfg) -> int:
+    """Of the grid of samples: one a class for a conditional generator, of at most 16 classes."""
+    return min(cfg.n_classes, 16) if hasattr(cfg, "n_classes") else 8
+
+
 def _shown(cfg) -> int:
-    return 8 * cfg.n_classes if hasattr(cfg, "n_classes") else SHOWN
-
-
-def _columns(cfg) -> int | None:
-    return getattr(cfg, "n_classes", None)
+    return 8 * _columns(cfg)
 
 
 def _show(training: _Training, state, step: int, events) -> None:
@@ -509,9 +510,10 @@ def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
     index, _ = nearest(images[:32], data.image)
     pairs = plots.neighbours(images[:32], data.image[index])
     plots.picture(pairs).save(path / "neighbours.png")
-    frames = [Image.open(p) for p in sorted((path / "samples").glob("*.png"))]
-    if frames:
-        plots.animation(path / "samples" / "animation.gif", frames)
+    grids = sorted((path / "samples").glob("*.png"))
+    if grids:
+        chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
+        plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
     plots.curves(path / "curves.png", _read_rows(path), title)
     fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
     result = {
