@@ -1,6 +1,19 @@
 """GAN: two multilayer perceptrons (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661).
 
-python -m experiments.gan
+    python -m experiments.gan
+    python -m experiments.gan --data tfds:fashion_mnist --data-dir DIR
+    python -m experiments.gan --loss minimax --noise uniform --n-critic 2
+
+D minimises -log D(x) - log(1 - D(G(z))), k times for one update of G, which minimises -log D(G(z))
+(non-saturating) or log(1 - D(G(z))) (minimax).
+
+Measured by the first command with seeds 0, 1 and 2, about 1 minute each on two CPU cores: fcd 25, 57
+and 37 (two random halves of the real digits are 11 apart). By a judge that is right on 99.0 % of held-out
+real digits all ten classes are there, each with 6.0 to 13.5 % of the samples; memorisation 1.0. By
+the second with seed 0: fcd 14.4 (halves: 0.11), each class with 7.5 to 11.1 %, memorisation 0.9. With
+g_lr 0, the negative control, fcd is above 100.
+
+Published: a Parzen-window log-likelihood of 225 on MNIST (table 1), a measure no longer in use.
 """
 
 from dataclasses import dataclass

@@ -19,13 +19,13 @@ def _learned(scores, fcd):
     return min(shares) > 0.02 and max(shares) < 0.25 and scores["fcd"] < fcd
 
 
-@pytest.mark.parametrize(("module", "fcd"), [(gan, 60.0), (dcgan, 15.0), (cgan, 20.0)])
+@pytest.mark.parametrize(("module", "fcd"), [(gan, 90.0), (dcgan, 10.0), (cgan, 6.0)])
 def test_the_defaults_learn_the_digits(module, fcd, tmp_path):
     scores = _scores(module, tmp_path)
     assert _learned(scores, fcd), scores
     assert 0.7 < scores["memorisation"] < 2
     if module is cgan:
-        assert scores["agreement"] > 0.85
+        assert scores["agreement"] > 0.95
 
 
 @pytest.mark.parametrize("module", [gan, dcgan, cgan])
