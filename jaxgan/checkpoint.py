@@ -1,6 +1,5 @@
 """Checkpoints by orbax: written in the background, the newest few kept, damage noticed."""
 
-import gc
 import logging
 import shutil
 import sys
@@ -110,16 +109,14 @@ def _try_newest_first(steps: list[int], folder: Path, read: Callable) -> tuple[A
       InputError: if none can be read, or `read` raised it.
     """
     damaged = {}
+    _quietly()
     for step in sorted(steps, reverse=True):
         try:
             return read(step), damaged
         except (InputError, MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as e:  # what a damaged file raises is the storage library's own affair
-            _quietly()
             damaged[step] = str(e).strip().partition("\n")[0][:200] or type(e).__name__
-            del e
-            gc.collect()
     step, reason = next(iter(damaged.items()))
     raise InputError(
         f"none of the checkpoints {sorted(damaged)} in {folder} can be read ({step}: {reason}); "

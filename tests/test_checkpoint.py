@@ -53,8 +53,6 @@ def test_a_round_trip_keeps_every_bit_and_leaves_frozen_out(saved, tiny):
         _same(restored, _state(tiny, 3, seed=0).replace(frozen=()))
 
 
-# Where one read fails, those under way beside it complain of the event loop that went with it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["cut", "flip", "missing"])
 def test_a_damaged_one_is_moved_aside_and_the_one_before_is_taken(saved, tiny, capsys, damage):
     for file in Path(saved.directory / "3" / "state").rglob("d/*"):

@@ -267,8 +267,8 @@ def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
 
 def test_patience_stops_a_run_and_the_best_is_kept(tmp_path, capsys):
     """With learning rates of 0 no score is better than the first."""
-    rates = {"g_lr": 0.0, "d_lr": 0.0, "ema_decay": None}
-    _start(tmp_path, steps=500, **rates, loop={"patience": 3, "sample_every": 0})
+    still = {"g_lr": 0.0, "d_lr": 0.0, "ema_decay": None, "norm_momentum": None}
+    _start(tmp_path, steps=500, **still, loop={"patience": 3, "sample_every": 0})
     assert "no better score in 3: stopped at step 40" in capsys.readouterr().out
     path = tmp_path / "gan" / "a"
     assert _latest(path) == 40
