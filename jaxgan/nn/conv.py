@@ -2,10 +2,10 @@
 
 XLA:CPU runs a convolution at the matrix product's speed only in its canonical form (NHWC x HWIO ->
 NHWC). Autodiff's weight gradient swaps batch and feature dimensions instead, and inside a loop that
-form falls to a naive loop nest, tens to hundreds of times slower. So a convolution, its transpose in the input
-and its gradient in the weights are three primitives here. They come from one trilinear form,
-<g, conv(x, w)>, and the gradients of each are the other two: derivatives of any order, forward or
-reverse, stay within the three. Each has a canonical lowering on a CPU and the native one elsewhere.
+form falls to a naive loop nest, tens to hundreds of times slower. So a convolution, its transpose in
+the input and its gradient in the weights are three primitives here. They come from one trilinear
+form, <g, conv(x, w)>, and the gradients of each are the other two: derivatives of any order, forward
+or reverse, stay within the three. Each has a canonical lowering on a CPU and the native one elsewhere.
 """
 
 import functools
