@@ -32,4 +32,5 @@ def test_the_defaults_learn_the_digits(module, fcd, tmp_path):
 def test_a_generator_that_does_not_learn_fails(module, tmp_path):
     scores = _scores(module, tmp_path, g_lr=0.0, steps=200)
     assert not _learned(scores, 100.0), scores
+    assert scores["fcd"] > 100
     assert scores.get("agreement", 0) < 0.3
