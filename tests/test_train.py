@@ -92,13 +92,19 @@ def test_a_run_leaves_what_it_promises(whole):
         assert gif.n_frames > 1
 
 
-def _interrupt(root, signum):
-    """A run that is sent a signal after its first checkpoint, then resumed in a fresh process."""
+def _under_way(root):
+    """A run of 4000 steps that has made its first checkpoint: its folder and its process."""
     path = root / "gan" / "a"
     process = _python("experiments.gan", *FLAGS, "--out", str(root), "--name", "a", "--steps", "4000")
     deadline = time.monotonic() + 120
     while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    return path, process
+
+
+def _interrupt(root, signum):
+    """The folder of a run that a signal has stopped."""
+    path, process = _under_way(root)
     process.send_signal(signum)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + signum, text
@@ -149,11 +155,7 @@ def test_another_seed_is_another_run(whole, tmp_path):
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     """kill -9: no goodbye; what was logged after the checkpoint is cut off and made again."""
-    path = tmp_path / "gan" / "a"
-    process = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--steps", "4000")
-    deadline = time.monotonic() + 120
-    while not (path / "checkpoints" / "10").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    path, process = _under_way(tmp_path)
     process.kill()
     process.wait()
     process.stdout.close()
