@@ -36,7 +36,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, x):
         for width in (32, 64):
-            x = nn.relu(Conv(width, 4, 2)(x))
+            x = nn.relu(Conv(width, (4, 4), 2)(x))
         x = nn.relu(nn.Dense(128)(x.reshape(x.shape[0], -1)))
         return nn.Dense(self.n_classes)(x), x
 

@@ -60,7 +60,7 @@ class _Net(nn.Module):
         )(x)
 
     def layer(self, kind: Callable, features: int, *, use_bias: bool):
-        return kind(features, 4, 2, use_bias=use_bias, dtype=self.dtype, kernel_init=_weights)
+        return kind(features, (4, 4), (2, 2), use_bias=use_bias, dtype=self.dtype, kernel_init=_weights)
 
 
 class Generator(_Net):
