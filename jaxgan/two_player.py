@@ -1,6 +1,7 @@
 """The ordinary pair, one generator against one discriminator, as a GAN."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,6 +23,7 @@ def two_player(
     loss: AdversarialLoss,
     latent: Callable,
     condition: str | None = None,
+    penalties: Mapping[str, Callable] = MappingProxyType({}),
 ) -> GAN:
     """Joins two networks and a loss.
 
@@ -34,6 +36,8 @@ def two_player(
       discriminator: called as `(images, *condition, train=...)`, makes logits [B, ...].
       latent: (key, slot) -> z.
       condition: the entry of the batch that both networks are given, for example "label".
+      penalties: what is added to D's loss, by the name of its metric: functions as in
+        `jaxgan.losses.penalties`. They see D with the statistics that it has before the step.
     """
 
     def given(batch):
@@ -54,8 +58,15 @@ def two_player(
             "accuracy_real": accuracy(real_logits, real=True).mean(),
             "accuracy_fake": accuracy(fake_logits, real=False).mean(),
         }
-        state = state.replace(d=state.d.replace(stats=stats))
-        return loss.d(real_logits, fake_logits).mean(), (state, metrics)
+
+        def critic(x):
+            return _apply(discriminator, params, state.d.stats, x, *given(batch))[0]
+
+        total = loss.d(real_logits, fake_logits).mean()
+        for name, penalty in penalties.items():
+            metrics[name] = penalty(critic, batch["image"], fake, key, batch["slot"]).mean()
+            total += metrics[name]
+        return total, (state.replace(d=state.d.replace(stats=stats)), metrics)
 
     def g_loss(params, state, batch, key):
         z = latent(fold(key, "latent"), batch["slot"])

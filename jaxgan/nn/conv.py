@@ -267,7 +267,7 @@ def _cpu_products(geo: _Geometry, n: int, c: int, o: int, dtype, precision) -> _
     if math.prod(geo.kernel) == 1 or math.prod(geo.output) == 1:
         return _TAPWISE
     taps = [-(-k // s) for k, s in zip(geo.kernel, geo.stride, strict=True)]
-    tiles = n * math.prod(-(-p // winograd.TILE) for p in geo.output)
+    tiles = n * math.prod(-(-p // 2) for p in geo.output)
     few_products = (
         all(t in winograd.TAPS for t in taps)
         and all(d == 1 for d in geo.dilation)

@@ -22,21 +22,32 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-TILE = 2  # outputs a tile: with 4, the transformations cost more than the products save
 
-_B = {
-    2: np.array([[1, -1, 0], [0, 1, 0], [0, -1, 1]]),
-    3: np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]),
+def _matrices(points, taps: int):
+    """B, G and A of a filter of `taps` by evaluation at the points and at infinity (Toom and Cook).
+
+    A tile has len(points) + 2 - taps outputs.
+    """
+    n, tile = len(points) + 1, len(points) + 2 - taps
+    b, g, a = np.zeros((n, n)), np.zeros((n, taps)), np.zeros((tile, n))
+    for i, p in enumerate(points):
+        others = [q for q in points if q != p]
+        b[i, :-1] = np.polynomial.polynomial.polyfromroots(others)
+        g[i] = p ** np.arange(taps) / np.prod([p - q for q in others])
+        a[:, i] = p ** np.arange(tile)
+    b[-1] = np.polynomial.polynomial.polyfromroots(points)
+    g[-1, -1] = a[-1, -1] = 1
+    return b, g, a
+
+
+# By (tile, taps). With these points the entries are small and exact, and errors least.
+MATRICES = {
+    (2, 2): _matrices([0.0, 1.0], 2),
+    (2, 3): _matrices([0.0, 1.0, -1.0], 3),
+    (4, 2): _matrices([0.0, 1.0, -1.0, 2.0], 2),
+    (4, 3): _matrices([0.0, 1.0, -1.0, 0.5, -2.0], 3),
 }
-_G = {
-    2: np.array([[1, 0], [1, 1], [0, 1]]),
-    3: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
-}
-_A = {
-    2: np.array([[1, 1, 0], [0, 1, 1]]),
-    3: np.array([[1, 1, 1, 0], [0, 1, -1, 1]]),
-}
-TAPS = tuple(_A)
+TAPS = (2, 3)
 
 
 class Axis(NamedTuple):
@@ -53,13 +64,27 @@ class Axis(NamedTuple):
         return -(-self.kernel // self.stride)
 
     @property
+    def tile(self):
+        """Outputs of a tile."""
+        return 4 if self.taps == 3 and self.output % 8 == 0 else 2
+
+    @property
+    def products(self):
+        """Products of a tile."""
+        return self.tile + self.taps - 1
+
+    @property
     def tiles(self):
-        return -(-self.output // TILE)
+        return -(-self.output // self.tile)
 
     @property
     def cells(self):
         """How many cells the tiles cover."""
-        return TILE * self.tiles + self.taps - 1
+        return self.tile * self.tiles + self.taps - 1
+
+    @property
+    def matrices(self):
+        return MATRICES[self.tile, self.taps]
 
 
 def _zero(x):
@@ -93,6 +118,8 @@ def _along(axis: int, matrix: np.ndarray, grid: np.ndarray) -> np.ndarray:
 def _transform(matrices: Sequence[np.ndarray], grid: np.ndarray) -> np.ndarray:
     """One matrix along each axis."""
     for axis, matrix in enumerate(matrices):
+        if axis and len(matrix) > 4:  # large sums: in stages, they compile and run faster
+            grid = _grid(grid.shape, lambda i, grid=grid: lax.optimization_barrier(grid[i]))
         grid = _along(axis, matrix, grid)
     return grid
 
@@ -104,11 +131,11 @@ def _grid(shape, make: Callable) -> np.ndarray:
     return out
 
 
-def _pick(x, start, count):
-    """Every TILE-th entry along each spatial dimension."""
-    stop = [a + TILE * (n - 1) + 1 for a, n in zip(start, count, strict=True)]
-    rank = len(count)
-    return lax.slice(x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *(TILE,) * rank, 1))
+def _pick(x, start, axes):
+    """The entry `start` of every tile."""
+    stop = [i + a.tile * (a.tiles - 1) + 1 for i, a in zip(start, axes, strict=True)]
+    steps = (1, *(a.tile for a in axes), 1)
+    return lax.slice(x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), steps)
 
 
 def _to_cells(x, axes):
@@ -146,37 +173,42 @@ def _input(x, axes):
     """B x: one matrix [N tiles, stride^d C] an entry."""
     # The barrier has the cells written once; fused into each entry they would be gathered anew.
     cells = lax.optimization_barrier(_to_cells(x, axes))
-    tiles = [a.tiles for a in axes]
-    grid = _grid([a.taps + 1 for a in axes], lambda i: _pick(cells, i, tiles))
-    grid = _transform([_B[a.taps] for a in axes], grid)
+    grid = _grid([a.products for a in axes], lambda i: _pick(cells, i, axes))
+    grid = _transform([a.matrices[0] for a in axes], grid)
     return [y.reshape(-1, y.shape[-1]) for y in grid.flat]
 
 
 def _input_transposed(ys, n, axes):
-    grid = np.empty([a.taps + 1 for a in axes], object)
+    grid = np.empty([a.products for a in axes], object)
     for i, y in zip(np.ndindex(*grid.shape), ys, strict=True):
         grid[i] = y.reshape(n, *(a.tiles for a in axes), -1)
     for d in reversed(range(len(axes))):  # tiles overlap: add them, one dimension after the other
-        grid = _along(d, _B[axes[d].taps].T, grid)
+        grid = _along(d, axes[d].matrices[0].T, grid)
         overlapped = np.empty(grid.shape[:-1], object)
         for i in np.ndindex(*overlapped.shape):
-            overlapped[i] = _overlap(grid[i], d + 1, axes[d].cells)
+            overlapped[i] = _overlap(grid[i], d + 1, axes[d])
         grid = overlapped
     return _from_cells(grid[()], axes)
 
 
-def _overlap(ys, axis, cells):
-    """The sum over a of ys[a], its entry i put at TILE i + a, along an axis of `cells`."""
-    rows = -(-cells // TILE)
-    sums = [None] * TILE
-    for a, y in enumerate(ys):
+def _overlap(ys, d, axis):
+    """The sum over i of ys[i], its entry t put at tile t + i, along dimension d."""
+    rows = -(-axis.cells // axis.tile)
+    sums = [None] * axis.tile
+    for i, y in enumerate(ys):
         edges = [(0, 0, 0)] * y.ndim
-        edges[axis] = (a // TILE, rows - y.shape[axis] - a // TILE, 0)
+        edges[d] = (i // axis.tile, rows - axis.tiles - i // axis.tile, 0)
         y = lax.pad(y, _zero(y), edges)
-        sums[a % TILE] = y if sums[a % TILE] is None else sums[a % TILE] + y
-    y = jnp.stack(sums, axis + 1)
-    y = y.reshape(*y.shape[:axis], rows * TILE, *y.shape[axis + 2 :])
-    return lax.slice_in_dim(y, 0, cells, axis=axis)
+        k = i % axis.tile
+        sums[k] = y if sums[k] is None else sums[k] + y
+    return _weave(sums, d, axis.cells)
+
+
+def _weave(ys, d, size):
+    """The arrays' entries in turn along dimension d, `size` of them."""
+    y = jnp.stack(ys, d + 1)
+    y = y.reshape(*y.shape[:d], -1, *y.shape[d + 2 :])
+    return lax.slice_in_dim(y, 0, size, axis=d)
 
 
 def _kernel(w, axes):
@@ -186,14 +218,14 @@ def _kernel(w, axes):
     w = w.reshape(*(n for a in axes for n in (a.taps, a.stride)), c, o)
     w = w.transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2), 2 * rank, 2 * rank + 1)
     w = w.reshape(*(a.taps for a in axes), -1, o)
-    return list(_transform([_G[a.taps] for a in axes], _grid(w.shape[:rank], lambda i: w[i])).flat)
+    return list(_transform([a.matrices[1] for a in axes], _grid(w.shape[:rank], lambda i: w[i])).flat)
 
 
 def _kernel_transposed(ws, axes):
-    grid = np.empty([a.taps + 1 for a in axes], object)
+    grid = np.empty([a.products for a in axes], object)
     for i, w in zip(np.ndindex(*grid.shape), ws, strict=True):
         grid[i] = w
-    grid = _transform([_G[a.taps].T for a in axes], grid)
+    grid = _transform([a.matrices[1].T for a in axes], grid)
     rank, taps, strides = len(axes), [a.taps for a in axes], [a.stride for a in axes]
     w = jnp.stack(list(grid.flat)).reshape(*taps, *strides, -1, ws[0].shape[-1])
     order = [i for d in range(rank) for i in (d, rank + d)]
@@ -204,13 +236,27 @@ def _kernel_transposed(ws, axes):
 
 def _output(ys, n, axes):
     """A' y: [N, *output, O] of one matrix [N tiles, O] an entry."""
-    grid = np.empty([a.taps + 1 for a in axes], object)
+    grid = np.empty([a.products for a in axes], object)
     for i, y in zip(np.ndindex(*grid.shape), ys, strict=True):
         grid[i] = y.reshape(n, *(a.tiles for a in axes), -1)
-    grid = _transform([_A[a.taps] for a in axes], grid)
+    if all(a.tile == 2 for a in axes):
+        return _woven_at_once(_transform([a.matrices[2] for a in axes], grid), axes)
+    for d in reversed(range(len(axes))):
+        grid = _along(d, axes[d].matrices[2], grid)
+        woven = np.empty(grid.shape[:-1], object)
+        for i in np.ndindex(*woven.shape):
+            # The barrier has each row woven once, not anew for each sum that it goes into.
+            y = _weave(list(grid[i]), d + 1, axes[d].output)
+            woven[i] = lax.optimization_barrier(y) if d else y
+        grid = woven
+    return grid[()]
+
+
+def _woven_at_once(grid, axes):
+    """A sum of spread arrays: one loop, the fastest way while the arrays are few."""
     total = None
-    for i in np.ndindex(*grid.shape):  # woven together by a sum of spread arrays: one fused loop
-        edges = [(j, a.output - j - TILE * (a.tiles - 1) - 1, TILE - 1) for j, a in zip(i, axes, strict=True)]
+    for i in np.ndindex(*grid.shape):
+        edges = [(k, a.output - k - 2 * (a.tiles - 1) - 1, 1) for k, a in zip(i, axes, strict=True)]
         y = lax.pad(grid[i], _zero(grid[i]), [(0, 0, 0), *edges, (0, 0, 0)])
         total = y if total is None else total + y
     return total
@@ -218,10 +264,10 @@ def _output(ys, n, axes):
 
 def _output_transposed(g, axes):
     """A g, the transpose of `_output`."""
-    tiles = [a.tiles for a in axes]
-    g = jnp.pad(g, [(0, 0), *((0, TILE * a.tiles - a.output) for a in axes), (0, 0)])
-    grid = _grid([TILE] * len(axes), lambda i: _pick(g, i, tiles))
-    return [y.reshape(-1, y.shape[-1]) for y in _transform([_A[a.taps].T for a in axes], grid).flat]
+    g = jnp.pad(g, [(0, 0), *((0, a.tile * a.tiles - a.output) for a in axes), (0, 0)])
+    grid = _grid([a.tile for a in axes], lambda i: _pick(g, i, axes))
+    grid = _transform([a.matrices[2].T for a in axes], grid)
+    return [y.reshape(-1, y.shape[-1]) for y in grid.flat]
 
 
 def _products(equation, left, right, precision):

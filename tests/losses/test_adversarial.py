@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.losses.adversarial import accuracy, minimax, non_saturating
+from jaxgan.losses.adversarial import accuracy, hinge, minimax, non_saturating, wasserstein
 
 LOG2 = float(np.log(2))
 REAL, FAKE = jnp.array([2.0, -1.0, 0.5]), jnp.array([-3.0, 0.0, 1.0])
@@ -86,3 +86,20 @@ def test_accuracy_counts_the_right_side():
     np.testing.assert_array_equal(accuracy(REAL, real=True), [1, 0, 1])
     np.testing.assert_array_equal(accuracy(FAKE, real=False), [1, 0.5, 0])
     assert accuracy(jnp.ones((2, 3, 3)), real=False).tolist() == [0, 0]
+
+
+def test_hinge_and_wasserstein_by_hand():
+    real, fake = jnp.array([0.5, 2.0, -1.0]), jnp.array([-0.25, -3.0, 1.0])
+    np.testing.assert_allclose(hinge.d(real, fake), [0.5 + 0.75, 0.0, 2.0 + 2.0])
+    np.testing.assert_allclose(wasserstein.d(real, fake), [-0.75, -5.0, 2.0])
+    for loss in (hinge, wasserstein):
+        np.testing.assert_allclose(loss.g(fake), -fake)
+        with pytest.raises(ValueError, match="differ in shape"):
+            loss.d(real, fake[:, None])
+
+
+def test_hinge_rests_where_both_sides_are_told_apart_by_the_margin():
+    """Its gradient is nothing beyond the margin; the Wasserstein critic's never is."""
+    logits = jnp.array([3.0])
+    assert jax.grad(lambda s: hinge.d(s, -s).sum())(logits) == 0
+    assert jax.grad(lambda s: wasserstein.d(s, -s).sum())(logits) == -2

@@ -7,24 +7,35 @@ from jax import lax
 from jaxgan.nn import winograd
 
 
-@pytest.mark.parametrize("taps", winograd.TAPS)
-def test_the_transformations_are_an_exact_filter(taps):
-    """Two outputs of a filter from taps + 1 products, in integers (halves in G): no rounding."""
-    b, g, a = winograd._B[taps], winograd._G[taps], winograd._A[taps]
+@pytest.mark.parametrize(("tile", "taps"), winograd.MATRICES)
+def test_the_transformations_are_a_filter(tile, taps):
+    b, g, a = winograd.MATRICES[tile, taps]
     rng = np.random.default_rng(0)
-    x, w = rng.integers(-9, 9, taps + 1), 2 * rng.integers(-9, 9, taps)
-    filtered = [x[i : i + taps] @ w for i in range(winograd.TILE)]
-    np.testing.assert_array_equal(a @ ((b @ x) * (g @ w)), filtered)
+    x, w = rng.standard_normal(tile + taps - 1), rng.standard_normal(taps)
+    filtered = [x[i : i + taps] @ w for i in range(tile)]
+    np.testing.assert_allclose(a @ ((b @ x) * (g @ w)), filtered, atol=1e-13)
     b = b.copy()
     b[0, 0] *= -1  # the control: one sign
-    assert (a @ ((b @ x) * (g @ w)) != filtered).any()
+    assert np.abs(a @ ((b @ x) * (g @ w)) - filtered).max() > 0.01
+
+
+def test_large_tiles_lose_few_digits():
+    """Against float64, by the largest entry: a direct float32 sum has 2e-7."""
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 64))
+    w = jax.random.normal(jax.random.key(1), (3, 3, 64, 32))
+    axes = [winograd.Axis(16, 3, 1, 1, 16)] * 2
+    assert axes[0].tile == 4
+    with jax.enable_x64(True):
+        exact = np.asarray(winograd.conv(x.astype(jnp.float64), w.astype(jnp.float64), axes))
+    error = np.abs(winograd.conv(x, w, axes) - exact).max() / np.abs(exact).max()
+    assert error < 5e-6
 
 
 CASES = [
     (rank, kernel, stride, low, size)
     for kernel, stride in ((2, 1), (3, 1), (3, 2), (4, 2), (5, 2))
     for rank, low, size in ((1, 2, 8), (2, 0, 5), (2, 2, 8), (2, -1, 8))
-] + [(3, 4, 2, 1, 6)]
+] + [(3, 4, 2, 1, 6), (1, 3, 1, 1, 8), (2, 3, 1, 1, 16)]  # the last two have tiles of 4
 
 
 @pytest.mark.parametrize(("rank", "kernel", "stride", "low", "size"), CASES)

@@ -1,0 +1,294 @@
+"""The same games as a good PyTorch user would write them."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class Net(nn.Module):
+    """Layers by the names that flax gives them, so that weights carry over by path."""
+
+    def add(self, name, layer):
+        count = sum(1 for key in self._modules if key.rsplit("_", 1)[0] == name)
+        self.add_module(f"{name}_{count}", layer)
+        return layer
+
+
+class MlpGenerator(Net):
+    def __init__(self, latent, shape):
+        super().__init__()
+        self.shape, layers = shape, []
+        for width in (256, 512, 1024):
+            layers += [self.add("Dense", nn.Linear(latent, width)), nn.LeakyReLU(0.2)]
+            layers += [self.add("BatchNorm", nn.BatchNorm1d(width, momentum=0.2))]
+            latent = width
+        layers += [self.add("Dense", nn.Linear(latent, int(np.prod(shape)))), nn.Tanh()]
+        self.run = layers
+
+    def forward(self, z):
+        for layer in self.run:
+            z = layer(z)
+        return z.view(-1, *self.shape)
+
+
+class MlpDiscriminator(Net):
+    def __init__(self, shape):
+        super().__init__()
+        self.run, size = [], int(np.prod(shape))
+        for width in (512, 256):
+            self.run += [self.add("Dense", nn.Linear(size, width)), nn.LeakyReLU(0.2)]
+            size = width
+        self.run += [self.add("Dense", nn.Linear(size, 1))]
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in self.run:
+            x = layer(x)
+        return x[:, 0]
+
+
+class RingNet(Net):
+    def __init__(self, inputs, features):
+        super().__init__()
+        self.features = features
+        self.layers = [
+            self.add("Dense", nn.Linear(*n)) for n in ((inputs, 128), (128, 128), (128, features or 1))
+        ]
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        x = self.layers[-1](x)
+        return x if self.features else x[:, 0]
+
+
+class DcganGenerator(Net):
+    def __init__(self, latent, size, channels, width=64):
+        super().__init__()
+        self.top = width * size // 8
+        self.add("Dense", nn.Linear(latent, 16 * self.top, bias=False))
+        self.norms = [self.add("BatchNorm", nn.BatchNorm2d(self.top))]
+        self.ups, c = [], self.top
+        while c > width:
+            self.ups += [self.add("ConvTranspose", nn.ConvTranspose2d(c, c // 2, 4, 2, 1, bias=False))]
+            self.norms += [self.add("BatchNorm", nn.BatchNorm2d(c // 2))]
+            c //= 2
+        self.ups += [self.add("ConvTranspose", nn.ConvTranspose2d(c, channels, 4, 2, 1))]
+
+    def forward(self, z):
+        x = self.Dense_0(z).view(-1, self.top, 4, 4)
+        for norm, up in zip(self.norms, self.ups, strict=True):
+            x = up(F.relu(norm(x)))
+        return torch.tanh(x)
+
+
+class DcganDiscriminator(Net):
+    def __init__(self, size, channels, norm=True, width=64):
+        super().__init__()
+        self.run, c, out = [], channels, width
+        while size > 4:
+            first = c == channels
+            self.run += [self.add("Conv", nn.Conv2d(c, out, 4, 2, 1, bias=first or not norm))]
+            if norm and not first:
+                self.run += [self.add("BatchNorm", nn.BatchNorm2d(out))]
+            self.run += [nn.LeakyReLU(0.2)]
+            c, out, size = out, 2 * out, size // 2
+        self.add("Dense", nn.Linear(16 * c, 1))
+
+    def forward(self, x):
+        for layer in self.run:
+            x = layer(x)
+        return self.Dense_0(x.flatten(1))[:, 0]
+
+
+class UpBlock(Net):
+    def __init__(self, c):
+        super().__init__()
+        for size in (3, 3, 1):
+            self.add("Conv", nn.Conv2d(c, c, size, padding=size // 2))
+        for _ in range(2):
+            self.add("BatchNorm", nn.BatchNorm2d(c))
+
+    def forward(self, x):
+        double = lambda x: F.interpolate(x, scale_factor=2)  # noqa: E731
+        y = self.Conv_0(double(F.relu(self.BatchNorm_0(x))))
+        return self.Conv_1(F.relu(self.BatchNorm_1(y))) + double(self.Conv_2(x))
+
+
+class ResidualGenerator(Net):
+    def __init__(self, latent, width=64):
+        super().__init__()
+        self.width = width
+        self.add("Dense", nn.Linear(latent, 16 * width))
+        self.blocks = [self.add("UpBlock", UpBlock(width)) for _ in range(3)]
+        self.add("BatchNorm", nn.BatchNorm2d(width))
+        self.add("Conv", nn.Conv2d(width, 3, 3, padding=1))
+
+    def forward(self, z):
+        x = self.Dense_0(z).view(-1, self.width, 4, 4)
+        for block in self.blocks:
+            x = block(x)
+        return torch.tanh(self.Conv_0(F.relu(self.BatchNorm_0(x))))
+
+
+class DownBlock(Net):
+    def __init__(self, c, out, halve, first):
+        super().__init__()
+        self.halve, self.first = halve, first
+        for n, size in ((c, 3), (out, 3)) + (((c, 1),) if first or halve else ()):
+            self.add("SpectralConv", spectral_norm(nn.Conv2d(n, out, size, padding=size // 2)))
+
+    def forward(self, x):
+        y = self.SpectralConv_0(x if self.first else F.relu(x))
+        y = self.SpectralConv_1(F.relu(y))
+        if self.first:
+            return F.avg_pool2d(y, 2) + self.SpectralConv_2(F.avg_pool2d(x, 2))
+        return F.avg_pool2d(y, 2) + F.avg_pool2d(self.SpectralConv_2(x), 2) if self.halve else y + x
+
+
+class ResidualDiscriminator(Net):
+    def __init__(self, width=64):
+        super().__init__()
+        self.blocks = [
+            self.add("DownBlock", DownBlock(width if i else 3, width, i < 2, i == 0)) for i in range(4)
+        ]
+        self.add("SpectralDense", spectral_norm(nn.Linear(width, 1)))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.SpectralDense_0(F.relu(x).sum((2, 3)))[:, 0]
+
+
+def networks(name, case):
+    if name == "a":
+        return MlpGenerator(case.latent, (1, 28, 28)), MlpDiscriminator((1, 28, 28))
+    if name == "d":
+        return ResidualGenerator(case.latent), ResidualDiscriminator()
+    if name == "g":
+        return RingNet(case.latent, 2), RingNet(2, None)
+    size, _, channels = case.shape
+    return (
+        DcganGenerator(case.latent, size, channels),
+        DcganDiscriminator(size, channels, norm=case.penalty is None),
+    )
+
+
+def image(x):
+    """[B, H, W, C] as [B, C, H, W]; other shapes as they are."""
+    x = np.array(x)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim == 4 else x)
+
+
+def weight(value, path, layout):
+    """A flax parameter as PyTorch keeps it."""
+    layer, kind = path.split("/")[-2:]
+    value = np.asarray(value)
+    if kind == "kernel" and "ConvTranspose" in layer:
+        value = value[::-1, ::-1].transpose(2, 3, 0, 1)
+    elif kind == "kernel" and "Conv" in layer:
+        value = value.transpose(3, 2, 0, 1)
+    else:
+        side, (h, w, c) = layout.get(path.rsplit("/", 1)[0], (None, (1, 1, 1)))
+        if side == "in" and kind == "kernel":
+            value = value.reshape(h, w, c, -1).transpose(2, 0, 1, 3).reshape(h * w * c, -1)
+        if side == "out":
+            first = value.shape[:-1]
+            value = np.moveaxis(value.reshape(*first, h, w, c), -1, -3).reshape(*first, -1)
+        value = value.T
+    return torch.from_numpy(np.array(value, order="C"))
+
+
+NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+
+
+def _parameter(net, path):
+    """The trained tensor at a flax path."""
+    *layers, kind = path.split("/")[1:]
+    module = net.get_submodule(".".join(layers))
+    if kind == "kernel" and hasattr(module, "parametrizations"):
+        return module.parametrizations.weight.original
+    return getattr(module, NAMES[kind])
+
+
+@torch.no_grad()
+def load(net, params, layout):
+    """Copies flax parameters, by path, and returns the tensors in that order."""
+    tensors = {path: _parameter(net, path) for path in params}
+    for path, tensor in tensors.items():
+        tensor.copy_(weight(params[path], path, layout))
+    if len(tensors) != len(list(net.parameters())):
+        raise ValueError("the two networks have different parameters")
+    return tensors
+
+
+@torch.no_grad()
+def load_vectors(net, vectors):
+    """Spectral normalisation's left vectors, by the path of their layer."""
+    for path, u in vectors.items():
+        module = net.get_submodule(".".join(path.split("/")[1:]))
+        u = torch.from_numpy(np.array(u))
+        norm = module.parametrizations.weight[0]
+        norm._u.copy_(u)
+        norm._v.copy_(F.normalize(module.parametrizations.weight.original.flatten(1).T @ u, dim=0))
+
+
+def d_loss(case, g, d, real, z, mix):
+    """D's loss; `mix` [B] weighs the interpolation of the gradient penalty."""
+    with torch.no_grad():
+        fake = g(z)
+    if case.penalty == "r1":
+        real = real.detach().requires_grad_()
+    real_logits, fake_logits = d(real), d(fake)
+    if case.loss == "hinge":
+        return (F.relu(1 - real_logits) + F.relu(1 + fake_logits)).mean()
+    if case.loss == "wasserstein":
+        loss = (fake_logits - real_logits).mean()
+    else:
+        loss = (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()
+    if case.penalty == "r1":
+        (grad,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+        loss = loss + 5.0 * grad.square().flatten(1).sum(1).mean()
+    if case.penalty == "gradient_penalty":
+        between = torch.lerp(real, fake, mix.view(-1, 1, 1, 1)).requires_grad_()
+        (grad,) = torch.autograd.grad(d(between).sum(), between, create_graph=True)
+        loss = loss + 10.0 * (grad.square().flatten(1).sum(1).sqrt() - 1).square().mean()
+    return loss
+
+
+def g_loss(case, g, d, z):
+    logits = d(g(z))
+    return F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
+
+
+class Trainer:
+    """One mode: "eager", "channels_last" or "compile" (channels last, both losses compiled)."""
+
+    def __init__(self, name, case, mode, real, device):
+        self.case, self.device = case, device
+        layout = {"memory_format": torch.contiguous_format}
+        if mode != "eager" and len(case.shape) == 3:
+            layout = {"memory_format": torch.channels_last}
+        self.g, self.d = (net.to(device, **layout) for net in networks(name, case))
+        self.real = [x.to(device, **(layout if x.ndim == 4 else {})) for x in real]
+        adam = dict(lr=2e-4, betas=case.betas, fused=True)
+        self.g_opt = torch.optim.Adam(self.g.parameters(), **adam)
+        self.d_opt = torch.optim.Adam(self.d.parameters(), **adam)
+        compiled = torch.compile if mode == "compile" else lambda f: f
+        self.d_loss = compiled(lambda real, z, mix: d_loss(case, self.g, self.d, real, z, mix))
+        self.g_loss = compiled(lambda z: g_loss(case, self.g, self.d, z))
+
+    def step(self):
+        n, device = self.case.batch, self.device
+        for real in self.real:
+            self.d_opt.zero_grad()
+            z = torch.randn(n, self.case.latent, device=device)
+            self.d_loss(real, z, torch.rand(n, device=device)).backward()
+            self.d_opt.step()
+        self.d.requires_grad_(False)
+        self.g_opt.zero_grad()
+        self.g_loss(torch.randn(n, self.case.latent, device=device)).backward()
+        self.g_opt.step()
+        self.d.requires_grad_(True)

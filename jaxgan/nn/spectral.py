@@ -1,0 +1,55 @@
+"""Spectral normalisation (Miyato, Kataoka, Koyama and Yoshida 2018).
+
+A kernel, as the matrix [inputs, O], is divided by its largest singular value, estimated by power
+iteration from a vector that is kept in the collection "spectral". The vector moves on wherever that
+collection is mutable, which is where the network is trained, and rests where it is not.
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from jaxgan.nn.conv import Conv
+
+
+def _unit(x):
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+def spectral_norm(kernel, u, steps: int = 1):
+    """The kernel [..., O] over its largest singular value, and the left vector u [O] moved on.
+
+    The vectors are constants to differentiation, the singular value is not (their equation 11). With
+    no steps, the value is the one that u gives.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    fixed = lax.stop_gradient(matrix)
+    v = _unit(fixed @ u)
+    for step in range(steps):
+        v = _unit(fixed @ u) if step else v
+        u = _unit(v @ fixed)
+    return kernel / (v @ matrix @ u), u
+
+
+class _Spectral:
+    """Has a layer take its kernel normalised."""
+
+    def param(self, name, *args, **kwargs):
+        value = super().param(name, *args, **kwargs)
+        if name != "kernel":
+            return value
+        start = lambda: _unit(nn.initializers.normal()(self.make_rng("params"), value.shape[-1:]))  # noqa: E731
+        u = self.variable("spectral", "u", start)
+        moves = self.is_mutable_collection("spectral") and not self.is_initializing()
+        value, moved = spectral_norm(value, u.value, int(moves))
+        if moves:
+            u.value = moved
+        return value
+
+
+class SpectralConv(_Spectral, Conv):
+    """`Conv` with a kernel of spectral norm 1."""
+
+
+class SpectralDense(_Spectral, nn.Dense):
+    """`flax.linen.Dense` with a kernel of spectral norm 1."""
