@@ -330,10 +330,11 @@ def report(name: str, mode: str, length: int):
 
 
 def _length(one, seconds: float) -> int:
+    """Steps a timing: 10 at least, since every call allocates its buffers anew and a run's are long."""
     one.run()
     start = time.perf_counter()
     one.run()
-    return max(2, round(seconds * one.length / (time.perf_counter() - start)))
+    return max(10, round(seconds * one.length / (time.perf_counter() - start)))
 
 
 def measure(cfg: Config, name: str, peak: Peak, bar: tqdm) -> dict:

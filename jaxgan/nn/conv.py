@@ -258,7 +258,7 @@ def _cpu_products(geo: _Geometry, n: int, c: int, o: int, dtype, precision) -> _
         1x1, [32,32,32,64] to 128              3.9 + 6.4 + 12.7    1.9 + 3.0 + 5.0  tapwise
         4x4, one pixel out, [32,2,2,256]       5.6 + 2.1 + 0.2     0.7 + 0.5 + 0.2  tapwise
         4x4 stride 2, [64,16,16,64] to 128     4.9 + 4.4 + 5.5     2.2 + 2.3 + 4.6  Winograd
-        3x3, [32,16,16,128] to 128             6.5 + 6.8 + 13.7    4.1 + 5.3 + 7.7  Winograd
+        3x3, [32,16,16,128] to 128             9.4 + 6.9 + 13.2    4.4 + 4.7 + 5.3  Winograd
         3x3, [32,32,32,16] to 16               1.0 + 1.1 + 1.5     itself; Winograd 1.9 + 1.5 + 2.2
         9x9, [8,32,32,3] to 64                 1.2 + 2.4 + 1.5     itself; tapwise 20 + 3.1 + 2.5
     """
@@ -396,8 +396,8 @@ def conv(
 ):
     """Convolution (cross-correlation): [N, *spatial, C], [*kernel, C / groups, O] -> [N, *out, O].
 
-    On a CPU, float32 convolutions with enough channels are computed with fewer multiplications; ask
-    for `precision="highest"` to have the plain sum.
+    On a CPU, float32 convolutions with enough channels are computed with fewer multiplications
+    (`jaxgan.nn.winograd`, with its error); ask for `precision="highest"` to have the plain sum.
 
     Args:
       stride: one integer a spatial dimension.

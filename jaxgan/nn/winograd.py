@@ -1,18 +1,18 @@
 """Convolution's three products with fewer multiplications (Winograd 1980; Lavin and Gray 2016).
 
-Along one dimension, two outputs of a filter of t taps need t + 1 products instead of 2 t: both
-arguments are transformed, multiplied entry by entry, and the result is transformed back. In two
-dimensions that is 9 for 16 with 2 taps and 16 for 36 with 3. Summed over channels, each entry is a
-matrix product, and matrix products are what a CPU does at full speed.
+Along one dimension, a tile of m outputs of a filter of t taps needs m + t - 1 products instead of
+m t: both arguments are transformed, multiplied entry by entry, and the result is transformed back. In
+two dimensions that is 9 for 16 with 2 taps and tiles of 2, 36 for 144 with 3 taps and tiles of 4.
+Summed over channels, each entry is a matrix product, and matrix products are what a CPU does at full
+speed.
 
 A stride s is taken away first: cells of s^d pixels become s^d times as many channels, so a 4x4
 kernel with stride 2 has 2 taps a dimension. The transformations are linear, and the products'
 transposes use the transposed ones: with input, kernel and output transformations B, G and A,
 
-    y = A'[(B x)(G w)],    x = B'[(A g)(G w)'],    w = G'[(B x)'(A g)].
+    y = A [(B x)(G w)],    x = B'[(A'g)(G w)'],    w = G'[(B x)'(A'g)].
 
-Their entries are 0, 1 and -1 (and 1/2 in G), so results differ from a direct sum's by a few units in
-the last place.
+In float32 the largest error is 1e-6 of the largest entry with tiles of 2, and 3e-6 with tiles of 4.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,8 @@ class Axis(NamedTuple):
 
     @property
     def tile(self):
-        """Outputs of a tile."""
+        """Outputs of a tile. Four are faster with 3 taps (a residual step took 182 ms for 256), and
+        not with 2 (a DCGAN step took 82 ms for 81, twice as long to compile)."""
         return 4 if self.taps == 3 and self.output % 8 == 0 else 2
 
     @property
@@ -235,7 +236,7 @@ def _kernel_transposed(ws, axes):
 
 
 def _output(ys, n, axes):
-    """A' y: [N, *output, O] of one matrix [N tiles, O] an entry."""
+    """A y: [N, *output, O] of one matrix [N tiles, O] an entry."""
     grid = np.empty([a.products for a in axes], object)
     for i, y in zip(np.ndindex(*grid.shape), ys, strict=True):
         grid[i] = y.reshape(n, *(a.tiles for a in axes), -1)
@@ -263,7 +264,7 @@ def _woven_at_once(grid, axes):
 
 
 def _output_transposed(g, axes):
-    """A g, the transpose of `_output`."""
+    """A' g, the transpose of `_output`."""
     g = jnp.pad(g, [(0, 0), *((0, a.tile * a.tiles - a.output) for a in axes), (0, 0)])
     grid = _grid([a.tile for a in axes], lambda i: _pick(g, i, axes))
     grid = _transform([a.matrices[2].T for a in axes], grid)
