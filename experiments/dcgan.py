@@ -40,6 +40,7 @@ class Config:
     batch_size: Count = 64  # 128 in the paper
     steps: Count = 6000  # generator updates
     n_critic: Count = 1  # discriminator updates for one of the generator
+    shared_draws: bool = False  # G learns from the images that D has just judged: a tenth faster
     g_lr: Rate = 2e-3  # the generator's learning rate; 2e-4 in the paper, for a hundred times the steps
     d_lr: Rate = 2e-4  # the discriminator's learning rate
     beta1: Decay = 0.5  # of Adam
@@ -59,7 +60,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         latent=partial(random.uniform, shape=(cfg.latent,), minval=-1.0),
     )
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
+    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay, cfg.shared_draws)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,16 @@ from jaxgan.game import GANState
 AXIS = "devices"
 
 
+def compiler_options(device) -> dict:
+    """What XLA is told when it compiles a training loop for the device.
+
+    On a CPU it copies every weight and moment of an optimiser in each step of a scan, unless it is
+    to look at what really overlaps: an MLP GAN's step took 10.2 ms, and 8.8 ms with it, bit for bit
+    the same.
+    """
+    return {"xla_cpu_copy_insertion_use_region_analysis": True} if device.platform == "cpu" else {}
+
+
 def over_devices(chunk: Callable, devices: list) -> Callable:
     """Compiles a chunk for the devices; the state is donated.
 
@@ -28,7 +38,8 @@ def over_devices(chunk: Callable, devices: list) -> Callable:
       The same function, with slot i32[B] for the global batch.
     """
     if len(devices) == 1:
-        return jax.jit(chunk, static_argnums=3, donate_argnums=0)
+        options = compiler_options(devices[0])
+        return jax.jit(chunk, static_argnums=3, donate_argnums=0, compiler_options=options)
     mapped = jax.pmap(
         chunk,
         axis_name=AXIS,

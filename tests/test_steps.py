@@ -111,8 +111,9 @@ def test_the_state_can_be_donated(setting):
     assert int(after.step) == 2
 
 
-def test_each_critic_update_has_its_own_batch_and_key():
-    """Counts, with a D that sums the examples that it has seen and a G that does nothing."""
+def _count(**options):
+    """Two steps of a D that sums the examples and the noise that it has seen and a G that does
+    nothing, with three updates of D: (state before, after, metrics, step's batches)."""
 
     def d_loss(params, state, batch, key):
         seen = params["seen"]
@@ -121,7 +122,7 @@ def test_each_critic_update_has_its_own_batch_and_key():
         return -(seen * total).sum() - params["noise"] * noise, (state, {"noise": noise})
 
     def g_loss(params, state, batch, key):
-        return params * batch["image"].sum(), (state, {"last": batch["image"].sum()})
+        return params * 0.0, (state, {"last": batch["image"].sum(), "noise": jax.random.normal(key)})
 
     gan = GAN(None, d_loss, g_loss, None, None)
     sgd = optax.sgd(1.0)
@@ -134,8 +135,12 @@ def test_each_critic_update_has_its_own_batch_and_key():
     )
     data = {"image": jnp.arange(12.0)}
     real = partial(resident.batches, data, slot=jnp.arange(4), batch_size=4, n_critic=3)
-    step = partial(steps.train_step, gan, Optimizers(sgd, sgd))
-    after, metrics = steps.train_chunk(step, real, state, 2)
+    step = partial(steps.train_step, gan, Optimizers(sgd, sgd, **options))
+    return state, *steps.train_chunk(step, real, state, 2), real
+
+
+def test_each_critic_update_has_its_own_batch_and_key():
+    state, after, metrics, real = _count()
     # 2 steps x 3 updates x 4 examples are two epochs of 12: each example has been seen twice.
     np.testing.assert_array_equal(after.d.params["seen"], 2 * np.ones(12))
     draws = [jax.random.normal(steps.fold(state.key, s, "d", t)) for s in (0, 1) for t in range(3)]
@@ -143,6 +148,24 @@ def test_each_critic_update_has_its_own_batch_and_key():
     assert len({float(x) for x in draws}) == 6
     lasts = [real(state.replace(step=jnp.int32(s)))["image"][-1].sum() for s in (0, 1)]
     np.testing.assert_array_equal(metrics["g/last"], lasts)
+
+
+def test_g_draws_its_own_or_what_d_drew_last(tiny):
+    for shared in (False, True):
+        _, _, metrics, _ = _count(shared_draws=shared)
+        assert np.array_equal(metrics["g/noise"], metrics["d/noise"]) == shared
+    # Then both passes of G are one.
+    gan, opts = tiny(kind="mlp")
+    batch = {"image": jnp.zeros((BATCH, 8, 8, 1)), "slot": jnp.arange(BATCH)}
+    state = steps.create_state(gan, opts, jax.random.key(0), batch)
+
+    def work(opts):
+        step = partial(steps.train_step, gan, opts)
+        program = jax.jit(step).lower(state, jax.tree.map(lambda x: x[None], batch))
+        return program.compile().cost_analysis()["flops"]
+
+    kernels = sum(x.size for x in jax.tree.leaves(state.g.params) if x.ndim == 2)
+    assert work(opts) - work(opts._replace(shared_draws=True)) > 2 * BATCH * kernels
 
 
 def test_microbatches_add_up_to_the_batch(tiny, images):

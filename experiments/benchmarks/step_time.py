@@ -5,7 +5,9 @@
 
 Every case is the same game on both sides: networks, batch, optimiser and arithmetic. Before a case is
 timed, both sides are given the same weights and inputs and must agree in both losses and every
-gradient to 1e-3. Then each round runs every mode once, and the table has the medians over rounds:
+gradient to 1e-3. Then each mode gets a process of its own, since the two libraries slow each other
+down by a tenth in one (an MLP's step), each round runs every mode once, one after the other, and the
+table has the medians over rounds:
 
     scan           jaxgan's networks and `train_chunk`, donated state
     loop           the same train step, jitted, in a Python loop
@@ -16,17 +18,17 @@ gradient to 1e-3. Then each round runs every mode once, and the table has the me
                    derivative
 
 `floor` is the step's multiplications in their direct form at the speed of the fastest matrix product
-measured beside them. Peak memory and the time to the first step are those of a process of its own
-for each mode. On a machine with a GPU all of it runs there.
+measured beside them. Peak memory is the whole process's, with its library. On a machine with a GPU all
+of it runs there.
 """
 
 import functools
 import json
 import math
+import multiprocessing
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -46,7 +48,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.benchmarks.cases import CASES, Case
-from jaxgan import random, steps
+from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
 from jaxgan.nets import dcgan, resnet
 from jaxgan.nn import spectral
@@ -64,7 +66,6 @@ class Config:
     rounds: Count = 9  # how often each mode is timed; 7 or more for a median to quote
     seconds: Count = 1  # about how long one timing lasts
     linen: bool = True  # also flax.linen's convolutions in the scan
-    memory: bool = True  # also peak memory and compile time, in processes of their own
     out: Path = Path("runs/benchmarks/step_time")  # for table.md, results.json and ratios.png
 
 
@@ -100,7 +101,9 @@ class Ours:
                 one, n = step, length
                 step = lambda state, b: steps.train_chunk(one, lambda _: b, state, n)  # noqa: E731
             start = time.perf_counter()
-            self.step = jax.jit(step, donate_argnums=0).lower(self.state, self.batches).compile()
+            options = parallel.compiler_options(jax.devices()[0])
+            step = jax.jit(step, donate_argnums=0, compiler_options=options)
+            self.step = step.lower(self.state, self.batches).compile()
             self.compile_s = time.perf_counter() - start
 
     def run(self):
@@ -140,30 +143,24 @@ def flops(case: Case) -> float:
     return float(count(closed.jaxpr))
 
 
-class Peak:
-    """The fastest square matrix product, jax's or PyTorch's, in operations a second."""
+class Product:
+    """Square matrix products, jax's or PyTorch's, with the same face as `Ours`."""
 
-    SIZE, REPEATS = 2048, 4
+    SIZE, length, compile_s = 2048, 4, 0.0
 
-    def __init__(self, device):
-        import torch
+    def __init__(self, library: str):
+        if library == "torch":
+            import torch
 
-        self.sync = torch.cuda.synchronize if device == "cuda" else lambda: None
-        self.torch, self.best = torch.randn(self.SIZE, self.SIZE, device=device), 0.0
-        body = lambda x, _: (x @ x * 1e-3, None)  # noqa: E731
-        self.jax = jnp.ones((self.SIZE, self.SIZE))
-        self.product = jax.jit(lambda x: lax.scan(body, x, None, length=self.REPEATS)[0])
+            self.x, self.sync = torch.randn(self.SIZE, self.SIZE, device=_device()), _synchronize
+            self.products = lambda x: [x @ x for _ in range(self.length)]
+        else:
+            self.x, self.sync = jnp.ones((self.SIZE, self.SIZE)), jax.block_until_ready
+            body = lambda x, _: (x @ x * 1e-3, None)  # noqa: E731
+            self.products = jax.jit(lambda x: lax.scan(body, x, None, length=self.length)[0])
 
-    def measure(self):
-        jax.block_until_ready(self.product(self.jax))
-        start = time.perf_counter()
-        jax.block_until_ready(self.product(self.jax))
-        between = time.perf_counter()
-        for _ in range(self.REPEATS):
-            self.torch @ self.torch
-        self.sync()
-        took = min(between - start, time.perf_counter() - between)
-        self.best = max(self.best, self.REPEATS * 2 * self.SIZE**3 / took)
+    def run(self):
+        self.sync(self.products(self.x))
 
 
 # --- PyTorch's side
@@ -173,6 +170,13 @@ def _device():
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _synchronize(_=None):
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 class Torch:
@@ -187,16 +191,15 @@ class Torch:
         device = _device()
         real = [in_torch.image(x) for x in case.batches()["image"]]
         self.trainer, self.length = in_torch.Trainer(name, case, mode, real, device), length
-        self.sync = torch.cuda.synchronize if device == "cuda" else lambda: None
         start = time.perf_counter()
         self.trainer.step()
-        self.sync()
+        _synchronize()
         self.compile_s = time.perf_counter() - start
 
     def run(self):
         for _ in range(self.length):
             self.trainer.step()
-        self.sync()
+        _synchronize()
 
 
 def modes(case: Case) -> tuple[str, ...]:
@@ -209,7 +212,9 @@ def modes(case: Case) -> tuple[str, ...]:
 
 
 def runner(name: str, mode: str, length: int):
-    """A mode of a case, ready to run."""
+    """A mode of a case, ready to run; of the case "peak", a library's matrix product."""
+    if name == "peak":
+        return Product(mode)
     case = CASES[name]
     return Torch(name, case, mode, length) if mode in TORCH else Ours(case, mode, length)
 
@@ -297,47 +302,84 @@ def disagreement(name: str) -> float:
 # --- the run
 
 
-def _peak_memory() -> int:
-    """Bytes. On Linux the kernel's own count: `ru_maxrss` is inherited from the parent process."""
+def _peak_memory(mode: str) -> int:
+    """Bytes; on a CPU of the whole process, by the kernel's own count where there is one, since
+    `ru_maxrss` is inherited from the parent."""
+    if mode in TORCH and _device() == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    if mode not in TORCH and jax.default_backend() != "cpu":
+        return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _alone(name: str, mode: str, length: int) -> dict:
-    """Compile time and peak memory of one mode in a process of its own."""
-    code = f"from experiments.benchmarks import step_time; step_time.report({name!r}, {mode!r}, {length})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"case {name}, {mode}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def _serve(pipe, name: str, mode: str, length: int):
+    """The process's side of `Process`."""
+    try:
+        one = runner(name, mode, length)
+        one.run()
+        pipe.send((one.compile_s, one.length))
+        while pipe.recv():
+            start = time.perf_counter()
+            one.run()
+            pipe.send(1e3 * (time.perf_counter() - start) / one.length)
+        pipe.send(_peak_memory(mode))
+    except EOFError:  # the parent has ended
+        pass
+    except Exception as e:
+        pipe.send(f"{type(e).__name__}: {e}")
 
 
-def report(name: str, mode: str, length: int):
-    """Prints what `_alone` reads."""
-    one = runner(name, mode, length)
-    one.run()
-    if mode in TORCH and _device() == "cuda":
-        import torch
+class Process:
+    """A mode in a process of its own, compiled and run once."""
 
-        peak = torch.cuda.max_memory_allocated()
-    elif mode not in TORCH and jax.default_backend() != "cpu":
-        peak = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    else:
-        peak = _peak_memory()
-    print(json.dumps({"compile_s": one.compile_s, "peak_mib": peak / 2**20}))
+    def __init__(self, name: str, mode: str, length: int = 0):
+        self.title = f"case {name}, {mode}"
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, end = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(end, name, mode, length), daemon=True)
+        self.process.start()
+        end.close()
+
+    def _receive(self):
+        try:
+            answer = self.pipe.recv()
+        except EOFError:
+            answer = "its process ended"
+        if isinstance(answer, str):
+            raise RuntimeError(f"{self.title}: {answer}")
+        return answer
+
+    def ready(self):
+        self.compile_s, self.length = self._receive()
+        return self
+
+    def run(self) -> float:
+        """Milliseconds a step."""
+        self.pipe.send(True)
+        return self._receive()
+
+    def stop(self) -> int:
+        """Its peak memory, bytes."""
+        self.pipe.send(False)
+        peak = self._receive()
+        self.process.join()
+        return peak
 
 
-def _length(one, seconds: float) -> int:
+def _length(name: str, seconds: float) -> int:
     """Steps a timing: 10 at least, since every call allocates its buffers anew and a run's are long."""
-    one.run()
-    start = time.perf_counter()
-    one.run()
-    return max(10, round(seconds * one.length / (time.perf_counter() - start)))
+    one = Process(name, "scan", 4).ready()
+    length = max(10, round(1e3 * seconds / one.run()))
+    one.stop()
+    return length
 
 
-def measure(cfg: Config, name: str, peak: Peak, bar: tqdm) -> dict:
+def measure(cfg: Config, name: str, products: list[Process], bar: tqdm) -> dict:
     """All numbers of one case."""
     case = CASES[name]
     bar.set_postfix_str(f"{name}: agreement")
@@ -346,33 +388,25 @@ def measure(cfg: Config, name: str, peak: Peak, bar: tqdm) -> dict:
     if not difference < TOLERANCE:
         raise RuntimeError(f"case {name}: the two sides differ by {difference:.1e}; nothing is timed")
     bar.set_postfix_str(f"{name}: compiling")
-    length = _length(runner(name, "scan", 4), cfg.seconds)
-    runners = {mode: runner(name, mode, length) for mode in modes(case)}
-    for one in runners.values():
-        one.run()
-    times = {mode: [] for mode in runners}
+    length = _length(name, cfg.seconds)
+    processes = {mode: Process(name, mode, length).ready() for mode in modes(case)}
+    times, square = {mode: [] for mode in processes}, []
     for round_ in range(cfg.rounds):
         bar.set_postfix_str(f"{name}: round {round_ + 1} of {cfg.rounds}")
-        peak.measure()
-        order = list(runners)
+        square += [product.run() for product in products]
+        order = list(processes)
         for mode in order[round_ % len(order) :] + order[: round_ % len(order)]:
-            time.sleep(0.2)  # the other library's idle threads spin a while before they sleep
-            start = time.perf_counter()
-            runners[mode].run()
-            times[mode].append(1e3 * (time.perf_counter() - start) / length)
+            times[mode].append(processes[mode].run())
+            time.sleep(0.1)  # idle threads spin a while before they sleep
         bar.update()
-    runners.clear()
+    alone = {
+        mode: {"compile_s": one.compile_s, "peak_mib": one.stop() / 2**20} for mode, one in processes.items()
+    }
     if cfg.linen and len(case.shape) == 3 and not case.title.startswith("MLP"):
         bar.set_postfix_str(f"{name}: linen's convolutions in the scan")
-        one = Ours(case, "linen", 2)  # XLA unrolls a loop of one
-        start = time.perf_counter()
-        one.run()
-        times["linen"] = [1e3 * (time.perf_counter() - start) / 2]
-    alone = {}
-    if cfg.memory:
-        for mode in modes(case):
-            bar.set_postfix_str(f"{name}: {mode} alone")
-            alone[mode] = _alone(name, mode, length)
+        one = Process(name, "linen", 2).ready()  # XLA unrolls a loop of one
+        times["linen"] = [one.run()]
+        one.stop()
     medians = {mode: statistics.median(t) for mode, t in times.items()}
     best = min((m for m in medians if m in TORCH), key=medians.get)
     against = [b / s for b, s in zip(times[best], times["scan"], strict=True)]
@@ -388,6 +422,7 @@ def measure(cfg: Config, name: str, peak: Peak, bar: tqdm) -> dict:
         "ratio": statistics.median(against),
         "loop_over_scan": statistics.median(b / s for b, s in zip(times["loop"], times["scan"], strict=True)),
         "alone": alone,
+        "peak_gflops": 2e-6 * Product.SIZE**3 / min(square),
     }
 
 
@@ -402,15 +437,14 @@ def table(results: dict, peak: float) -> str:
     lines = [_row(head), _row(["---"] * len(head))]
     for name, r in results.items():
         ms = [f"{r['median_ms'][m]:.3g}" if m in r["median_ms"] else "-" for m in every]
-        floor = f"{1e12 * r['gflop'] / peak:.3g}"
+        floor = f"{1e3 * r['gflop'] / peak:.3g}"
         lines.append(_row([f"({name}) {r['title']}", *ms, floor, f"{r['ratio']:.2f}", str(r["aim"])]))
-    if any(r["alone"] for r in results.values()):
-        head = ["first step, s; peak memory, MiB", *OURS, *TORCH]
-        lines += ["", _row(head), _row(["---"] * len(head))]
-        for name, r in results.items():
-            alone = [r["alone"].get(m) for m in (*OURS, *TORCH)]
-            cells = [f"{a['compile_s']:.1f}; {a['peak_mib']:.0f}" if a else "-" for a in alone]
-            lines.append(_row([f"({name})", *cells]))
+    head = ["first step, s; peak memory, MiB", *OURS, *TORCH]
+    lines += ["", _row(head), _row(["---"] * len(head))]
+    for name, r in results.items():
+        alone = [r["alone"].get(m) for m in (*OURS, *TORCH)]
+        cells = [f"{a['compile_s']:.1f}; {a['peak_mib']:.0f}" if a else "-" for a in alone]
+        lines.append(_row([f"({name})", *cells]))
     return "\n".join(lines)
 
 
@@ -445,24 +479,27 @@ def main(cfg: Config):
     if not cfg.cases:
         raise InputError("--cases: name at least one of a b c d e f g")
     cfg.out.mkdir(parents=True, exist_ok=True)
-    peak, results = Peak(_device()), {}
+    # Several processes share a GPU here; jax would take three quarters of it in each.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    products, results = [Process("peak", library).ready() for library in ("jax", "torch")], {}
     with tqdm(total=len(cfg.cases) * cfg.rounds, unit="round") as bar:
         for name in cfg.cases:
-            results[name] = measure(cfg, name, peak, bar)
+            results[name] = measure(cfg, name, products, bar)
+            peak = max(r["peak_gflops"] for r in results.values())
             record = {
                 "jax": jax.__version__,
                 "torch": torch.__version__,
                 "device": jax.devices()[0].device_kind,
                 "cores": os.cpu_count(),
-                "peak_gflops": peak.best / 1e9,
+                "peak_gflops": peak,
                 "cases": results,
             }
             (cfg.out / "results.json").write_text(json.dumps(record, indent=1))
             bar.write(f"({name}) {results[name]['ratio']:.2f} times as fast as {results[name]['best']}")
-    text = table(results, peak.best)
+    text = table(results, peak)
     (cfg.out / "table.md").write_text(text + "\n")
     plot(results, cfg.out / "ratios.png")
-    print(f"milliseconds a step; the fastest matrix product made {peak.best / 1e9:.0f} GFLOP/s\n\n{text}\n")
+    print(f"milliseconds a step; the fastest matrix product made {peak:.0f} GFLOP/s\n\n{text}\n")
     print(f"written to {cfg.out}")
 
 

@@ -1,0 +1,61 @@
+import runpy
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.benchmarks import step_time
+from experiments.benchmarks.cases import CASES
+
+
+def test_the_floor_counts_every_product_of_the_ring():
+    """By hand: what a pass multiplies, and what of it the gradients of weights and inputs need."""
+    g, d, hidden = 2 * 128 + 128**2 + 128 * 2, 2 * 128 + 128**2 + 128, 128**2
+    d_step = g + 2 * d + 2 * d + 2 * (hidden + 128)
+    g_step = g + d + d + g + (hidden + 2 * 128)
+    assert step_time.flops(CASES["g"]) == 2 * 256 * (d_step + g_step)
+
+
+def test_every_mode_of_ours_makes_the_same_steps():
+    scan, loop = (step_time.runner("g", mode, 3) for mode in step_time.OURS)
+    scan.run()
+    loop.run()
+    assert int(scan.state.step) == int(loop.state.step) == 3
+    for a, b in zip(*(jax.tree.leaves(one.state.g.params) for one in (scan, loop)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def _result(title, **median_ms):
+    alone = dict.fromkeys(median_ms, {"compile_s": 1.5, "peak_mib": 500.0})
+    found = dict(best="compile", ratio=1.5, aim=1.2, gflop=4.0, alone=alone)
+    return {"title": title, "median_ms": median_ms, **found}
+
+
+def test_the_table_and_the_plot_hold_every_mode(tmp_path):
+    results = {"b": _result("DCGAN", scan=80.0, loop=90.0, eager=130.0, compile=120.0)}
+    lines = step_time.table(results, 400.0).splitlines()
+    assert lines[2] == "| (b) DCGAN | 80 | 90 | - | 130 | - | 120 | 10 | 1.50 | 1.2 |"
+    assert lines[-1] == "| (b) | 1.5; 500 | 1.5; 500 | 1.5; 500 | - | 1.5; 500 |"
+    step_time.plot(results, tmp_path / "ratios.png")
+    assert (tmp_path / "ratios.png").stat().st_size > 5000
+
+
+def test_what_fails_in_a_process_is_told():
+    with pytest.raises(RuntimeError, match="case z, scan: KeyError"):
+        step_time.Process("z", "scan").ready()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"), [([], "pip install -e '.[bench]'"), (["--cases"], "name at least one")]
+)
+def test_bad_input_is_one_line_and_exit_status_2(argv, said, monkeypatch, capsys, tmp_path):
+    missing = None if not argv else type(sys)("torch")
+    monkeypatch.setitem(sys.modules, "torch", missing)
+    monkeypatch.delitem(sys.modules, step_time.__name__)
+    monkeypatch.setattr(sys, "argv", ["step_time", *argv, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("experiments.benchmarks.step_time", run_name="__main__")
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
