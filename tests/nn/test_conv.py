@@ -100,7 +100,7 @@ CROPPED = {**WINOGRAD, "padding": ((-1, 1), (5, 2)), "channels": (2, 3)}
 FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, CROPPED]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(_convolutions().filter(lambda c: _fits(**c)))
 @example(FORMS[0])
 @example(FORMS[1])
@@ -112,7 +112,7 @@ def test_values_and_two_derivatives(case):
     _assert_equal(lambda x, w: conv(x, w, **how), lambda x, w: _native(x, w, **how), *_arrays(**case))
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(
     rank=st.integers(1, 3),
     kernel=st.integers(1, 4),
