@@ -22,7 +22,7 @@ from jaxgan.data.resident import rows
 from jaxgan.data.sources import Dataset
 from jaxgan.nn.conv import Conv
 
-VERSION = 1  # of this file's network and training; part of the cached file's name
+VERSION = 2  # of this file's network and training; part of the cached file's name
 STEPS = 1500
 BATCH = 128
 HELD_OUT = 6  # one example in so many is kept from training
