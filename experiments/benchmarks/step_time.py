@@ -495,7 +495,11 @@ def main(cfg: Config):
                 "cases": results,
             }
             (cfg.out / "results.json").write_text(json.dumps(record, indent=1))
-            bar.write(f"({name}) {results[name]['ratio']:.2f} times as fast as {results[name]['best']}")
+            found = results[name]
+            bar.write(
+                f"({name}) {found['ratio']:.2f} times as fast as {found['best']}; "
+                f"losses and gradients differ by {found['difference']:.0e}"
+            )
     text = table(results, peak)
     (cfg.out / "table.md").write_text(text + "\n")
     plot(results, cfg.out / "ratios.png")
