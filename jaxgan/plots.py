@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image
+
+from jaxgan.data.synthetic import Mixture
 
 PIXELS = 640  # the least longer side of a picture: small images are shown enlarged, not blurred
 
@@ -83,4 +89,70 @@ def curves(path: Path, rows: list[dict], title: str) -> None:
         axis.set_ylabel(panels[panel])
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
+    figure.savefig(path, dpi=110)
+
+
+BINS = 81  # of a density, along each side; odd, so that the middle is in the middle of one
+
+
+def _density(axis, samples, mixture: Mixture, title: str) -> None:
+    """Samples f32[N, 2] as a histogram, the modes ringed at 3 std, or wider where that could not be seen."""
+    centres, radius = np.asarray(mixture.centres), 3 * float(np.max(mixture.std))
+    middle, reach = centres.mean(0), 0.65 * np.ptp(centres, axis=0).max() + radius
+    window = np.stack([middle - reach, middle + reach], 1)  # one for all moments
+    counts, _, _ = np.histogram2d(*np.asarray(samples).T, BINS, window)
+    share = counts.T / len(samples)
+    norm = PowerNorm(1 / 3, 0, 1 / len(centres))  # darkest: all that one mode should have, in one cell
+    axis.imshow(share, "Blues", norm, origin="lower", extent=window.ravel(), interpolation="nearest")
+    size = np.full(len(centres), 2 * max(radius, 0.05 * reach))
+    rings = EllipseCollection(size, size, 0, units="xy", offsets=centres, offset_transform=axis.transData)
+    rings.set(facecolor="none", edgecolor="C1", linewidth=0.8)
+    axis.add_collection(rings)
+    outside = 1 - share.sum()
+    axis.set_title(title + (f", {outside:.0%} outside" if outside > 0.005 else ""), fontsize=9)
+    axis.tick_params(labelsize=7)
+
+
+def densities(path: Path, samples, steps, mixture: Mixture, title: str) -> None:
+    """Where samples f32[T, N, 2] of successive steps lie over the true modes, at up to ten moments.
+
+    A histogram, darker for more on one cube-root scale for all moments (the picture of Metz et al. 2017,
+    figure 2). Samples beyond the window, and those that are not finite, are told as a share.
+    """
+    chosen = np.unique(np.linspace(0, len(steps) - 1, 10).round().astype(int))
+    columns = min(5, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = Figure((2.6 * columns, 2.8 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, i in zip(axes, chosen, strict=False):
+        _density(axis, samples[i], mixture, f"step {steps[i]:,}")
+    for axis in axes[len(chosen) :]:
+        axis.remove()
+    figure.savefig(path, dpi=110)
+
+
+def density_frames(samples, steps, mixture: Mixture) -> list[Image.Image]:
+    """The moments of `densities`, every one, as frames for an `animation`."""
+
+    def frame(x, step):
+        figure = Figure((5, 5.2))
+        canvas = FigureCanvasAgg(figure)
+        _density(figure.add_axes((0.1, 0.06, 0.88, 0.846)), x, mixture, f"step {step:,}")  # never moves
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+    return [frame(x, step) for x, step in zip(samples, steps, strict=True)]
+
+
+def mode_shares(path: Path, shares, steps, title: str) -> None:
+    """The share of each mode over the steps, f32[T, K], stacked: a sampler that collapses shows one colour,
+    one that oscillates changing ones, and what is of no mode stays white."""
+    shares = np.asarray(shares)
+    figure = Figure((9, 4), layout="constrained")
+    figure.suptitle(title)
+    axis = figure.subplots()
+    colours = matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, shares.shape[1]))
+    axis.stackplot(steps, shares.T, colors=colours, linewidth=0)
+    axis.set(xlim=(steps[0], steps[-1]), ylim=(0, 1), xlabel="generator steps", ylabel="share of samples")
     figure.savefig(path, dpi=110)

@@ -35,6 +35,11 @@ def uniform(key, slot, shape=(), *, minval=0.0, maxval=1.0):
     return _per_example(lambda k: jax.random.uniform(k, shape, minval=minval, maxval=maxval), key, slot)
 
 
+def integers(key, slot, n, shape=()):
+    """Uniform integers in [0, n), i32[B, *shape]; example i draws from its own slot."""
+    return _per_example(lambda k: jax.random.randint(k, shape, 0, n), key, slot)
+
+
 def truncated(latent, key, slot, psi):
     """The latent's distribution restricted to |z| < psi, elementwise, by redrawing what lies outside.
 

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from jaxgan import plots
+from jaxgan.data.synthetic import ring
 
 
 def test_uint8_is_the_nearest_level_and_undoes_the_scaling():
@@ -50,3 +52,46 @@ def test_curves_and_animation_are_drawn(tmp_path):
     plots.animation(tmp_path / "a.gif", frames)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 4
+
+
+def test_a_density_lies_where_its_samples_do():
+    """x to the right and y upwards; frames differ below the title in nothing else."""
+    mixture = ring(4, std=0.01)
+    at = [np.full((50, 2), point) for point in [(9.0, 9.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]]
+    at[0][:7] = np.nan  # not finite is outside as well
+    empty, *frames = [np.asarray(x, int)[49:] for x in plots.density_frames(np.stack(at), range(4), mixture)]
+    ink = [np.argwhere(np.abs(x - empty).max(2) > 30) for x in frames]
+    right, top, middle = (x.mean(0) for x in ink)
+    cell = 440 / plots.BINS
+    unit = 440 / (2 * (0.65 * 2 + 0.03))  # pixels: the axes are 4.4 inches
+    np.testing.assert_allclose(right - middle, [0, unit], atol=cell)
+    np.testing.assert_allclose(top - middle, [-unit, 0], atol=cell)
+    assert all(len(x) == pytest.approx(cell**2, rel=0.3) for x in ink)  # each is one cell
+
+
+def test_densities_choose_ten_moments(tmp_path):
+    samples = np.random.default_rng(0).normal(0, 0.5, (23, 100, 2))
+    plots.densities(tmp_path / "many.png", samples, range(23), ring(), "title")
+    plots.densities(tmp_path / "few.png", samples[:2], range(2), ring(), "title")
+    sizes = []
+    for name in ("many", "few"):
+        with Image.open(tmp_path / f"{name}.png") as image:
+            sizes.append(image.size)
+    (many_w, many_h), (few_w, few_h) = sizes
+    assert many_w == 5 * few_w // 2  # two rows of five, against one of two
+    assert many_h > 1.7 * few_h
+
+
+def test_mode_shares_are_stacked_to_scale(tmp_path):
+    shares = np.broadcast_to([0.5, 0.25, 0.0], (6, 3))
+    plots.mode_shares(tmp_path / "s.png", shares, np.arange(6), "title")
+    image = np.asarray(Image.open(tmp_path / "s.png").convert("RGB"))
+    column = image[:, image.shape[1] // 2].astype(int)
+    colours, counts = np.unique(column[np.ptp(column, axis=1) > 60], axis=0, return_counts=True)
+    first, second = np.sort(counts)[:-3:-1]  # beside them, one row where they meet
+    assert counts.sum() - first - second <= 2  # the third mode has nothing
+    assert first / second == pytest.approx(2, rel=0.02)
+    frame = np.flatnonzero(column.max(1) < 60)
+    top = frame[frame < len(column) // 2].max()
+    bottom = frame[frame > len(column) // 2].min()
+    assert (first + second) / (bottom - top) == pytest.approx(0.75, rel=0.02)  # a quarter is of no mode

@@ -36,6 +36,16 @@ def test_moments(key):
     assert abs(u.std() - 3**-0.5) < 0.01
 
 
+def test_integers_are_uniform_and_belong_to_their_slots(key):
+    slot = jnp.arange(10_000)
+    x = random.integers(key, slot, 5, (2,))
+    np.testing.assert_array_equal(x[7:9], random.integers(key, slot[7:9], 5, (2,)))
+    counts = np.bincount(np.ravel(x), minlength=5)
+    assert len(counts) == 5
+    assert ((counts - 4000) ** 2 / 4000).sum() < 18.5  # 99.9 % of chi-square with 4 degrees
+    assert abs(np.corrcoef(x.T)[0, 1]) < 0.03
+
+
 def test_truncation_cuts_the_tails_and_keeps_the_middle(key):
     slot = jnp.arange(5000)
 
@@ -49,7 +59,7 @@ def test_truncation_cuts_the_tails_and_keeps_the_middle(key):
     assert abs(float(cut.std()) - 0.3863) < 0.01  # of N(0, 1) restricted to (-0.7, 0.7)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**31))
 def test_permute_is_a_permutation(n, seed):
     order = random.permute(jax.random.key(seed), jnp.arange(n), n)
