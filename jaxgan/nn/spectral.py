@@ -32,11 +32,11 @@ def spectral_norm(kernel, u, steps: int = 1):
 
 
 class _Spectral:
-    """Has a layer take its kernel normalised."""
+    """Has a layer take its kernel or embedding normalised."""
 
     def param(self, name, *args, **kwargs):
         value = super().param(name, *args, **kwargs)
-        if name != "kernel":
+        if name not in ("kernel", "embedding"):
             return value
         start = lambda: _unit(nn.initializers.normal()(self.make_rng("params"), value.shape[-1:]))  # noqa: E731
         u = self.variable("spectral", "u", start)
@@ -53,3 +53,7 @@ class SpectralConv(_Spectral, Conv):
 
 class SpectralDense(_Spectral, nn.Dense):
     """`flax.linen.Dense` with a kernel of spectral norm 1."""
+
+
+class SpectralEmbed(_Spectral, nn.Embed):
+    """`flax.linen.Embed` with an embedding of spectral norm 1, as a matrix [num_embeddings, features]."""

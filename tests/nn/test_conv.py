@@ -100,7 +100,7 @@ CROPPED = {**WINOGRAD, "padding": ((-1, 1), (5, 2)), "channels": (2, 3)}
 FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, CROPPED]
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=6)
 @given(_convolutions().filter(lambda c: _fits(**c)))
 @example(FORMS[0])
 @example(FORMS[1])
