@@ -1,19 +1,33 @@
 """The ordinary pair, one generator against one discriminator, as a GAN."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
+from jaxgan import random
 from jaxgan.game import GAN
+from jaxgan.losses import adversarial
+from jaxgan.losses import penalties as penalty_functions
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
 from jaxgan.random import fold
+
+_NONE = MappingProxyType({})
+LECAM_DECAY = 0.99  # of the anchors, as in Tseng et al. 2021, section 4.1
 
 
 def _apply(net: nn.Module, params, stats, *args):
     """The network in training mode: (output, its new stats)."""
     return net.apply({"params": params, **stats}, *args, train=True, mutable=list(stats))
+
+
+def _judge(net: nn.Module, params, stats, *args):
+    """D in training mode: (logits, what else it says, its new stats)."""
+    said, stats = _apply(net, params, stats, *args)
+    return *(said if isinstance(said, tuple) else (said, None)), stats
 
 
 def two_player(
@@ -23,7 +37,15 @@ def two_player(
     loss: AdversarialLoss,
     latent: Callable,
     condition: str | None = None,
-    penalties: Mapping[str, Callable] = MappingProxyType({}),
+    penalties: Mapping[str, Callable] = _NONE,
+    g_penalties: Mapping[str, Callable] = _NONE,
+    every: Mapping[str, int] = _NONE,
+    flip: float = 0.0,
+    top_k: Callable | None = None,
+    lecam: float | None = None,
+    d_auxiliary: Callable | None = None,
+    g_auxiliary: Callable | None = None,
+    axis: str | None = None,
 ) -> GAN:
     """Joins two networks and a loss.
 
@@ -33,47 +55,96 @@ def two_player(
 
     Args:
       generator: called as `(z, *condition, train=...)`, makes images.
-      discriminator: called as `(images, *condition, train=...)`, makes logits [B, ...].
+      discriminator: called as `(images, *condition, train=...)`, makes logits [B, ...], or a pair of
+        them and of what else it says (classes, codes).
       latent: (key, slot) -> z.
       condition: the entry of the batch that both networks are given, for example "label".
       penalties: what is added to D's loss, by the name of its metric: functions as in
         `jaxgan.losses.penalties`. They see D with the statistics that it has before the step.
+      g_penalties: the same for G's loss.
+      every: by a penalty's name, that it is taken in one step of n, and n times as heavy (lazy
+        regularisation, Karras et al. 2020, section 3.1).
+      flip: the probability with which an example's real and fake change sides in D's loss.
+      top_k: step -> how many of a device's best samples G learns from.
+      lecam: the weight of `penalties.lecam`, with anchors carried in the state, from 0.
+      d_auxiliary: (said of real, said of fake, batch, z) -> {name: [B]}, what is added to D's loss for
+        what else D says.
+      g_auxiliary: (said of fake, batch, z) -> {name: [B]}, the same for G's loss.
+      axis: the name of the device axis, if there is one.
+
+    Raises:
+      ValueError: if `every` names no penalty.
     """
+    unknown = set(every) - {*penalties, *g_penalties}
+    if unknown:
+        raise ValueError(f"every: no penalty is named {', '.join(sorted(unknown))}")
 
     def given(batch):
         return () if condition is None else (batch[condition],)
+
+    def taken(terms, step, *args):
+        """Each penalty's mean; 0 in the steps that leave it out."""
+        values = {}
+        for name, penalty in terms.items():
+            n = every.get(name, 1)
+            value = lambda p=penalty, n=n: n * p(*args).mean()  # noqa: E731
+            values[name] = value() if n == 1 else lax.cond(step % n == 0, value, lambda: 0.0)
+        return values
 
     def init(key, batch):
         z = latent(fold(key, "latent"), batch["slot"])
         g = generator.init(fold(key, "g"), z, *given(batch), train=True)
         d = discriminator.init(fold(key, "d"), batch["image"], *given(batch), train=True)
-        return g, d, ()
+        return g, d, () if lecam is None else {"lecam": jnp.zeros(2)}
 
     def d_loss(params, state, batch, key):
         z = latent(fold(key, "latent"), batch["slot"])
         fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
-        real_logits, stats = _apply(discriminator, params, state.d.stats, batch["image"], *given(batch))
-        fake_logits, stats = _apply(discriminator, params, stats, fake, *given(batch))
+        judge = partial(_judge, discriminator, params)
+        real_logits, of_real, stats = judge(state.d.stats, batch["image"], *given(batch))
+        fake_logits, of_fake, stats = judge(stats, fake, *given(batch))
         metrics = {
             "accuracy_real": accuracy(real_logits, real=True).mean(),
             "accuracy_fake": accuracy(fake_logits, real=False).mean(),
         }
 
         def critic(x):
-            return _apply(discriminator, params, state.d.stats, x, *given(batch))[0]
+            return judge(state.d.stats, x, *given(batch))[0]
 
-        total = loss.d(real_logits, fake_logits).mean()
-        for name, penalty in penalties.items():
-            metrics[name] = penalty(critic, batch["image"], fake, key, batch["slot"]).mean()
-            total += metrics[name]
-        return total, (state.replace(d=state.d.replace(stats=stats)), metrics)
+        sides = real_logits, fake_logits
+        if flip:
+            flipped = random.uniform(fold(key, "flip"), batch["slot"]) < flip
+            sides = adversarial.flip(*sides, flipped)
+        terms = taken(penalties, state.step, critic, batch["image"], fake, key, batch["slot"])
+        if d_auxiliary is not None:
+            terms |= {name: x.mean() for name, x in d_auxiliary(of_real, of_fake, batch, z).items()}
+        extra = state.extra
+        if lecam is not None:
+            anchors = extra["lecam"]
+            terms["lecam"] = lecam * penalty_functions.lecam(real_logits, fake_logits, *anchors).mean()
+            means = lax.stop_gradient(jnp.stack([real_logits.mean(), fake_logits.mean()]))
+            means = means if axis is None else lax.pmean(means, axis)
+            extra = {"lecam": LECAM_DECAY * anchors + (1 - LECAM_DECAY) * means}
+        total = loss.d(*sides).mean() + sum(terms.values())
+        return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | terms)
 
     def g_loss(params, state, batch, key):
         z = latent(fold(key, "latent"), batch["slot"])
-        fake, stats = _apply(generator, params, state.g.stats, z, *given(batch))
-        logits, _ = _apply(discriminator, state.d.params, state.d.stats, fake, *given(batch))
+
+        def generate(z):
+            return _apply(generator, params, state.g.stats, z, *given(batch))
+
+        fake, stats = generate(z)
+        judge = partial(_judge, discriminator, state.d.params, state.d.stats)
+        (real_logits, *_), (fake_logits, said, _) = (judge(x, *given(batch)) for x in (batch["image"], fake))
+        losses = loss.g(real_logits, fake_logits)
+        if top_k is not None:
+            losses = adversarial.top_k(losses, fake_logits, top_k(state.step))
+        terms = taken(g_penalties, state.step, lambda z: generate(z)[0], z, fake, key, batch["slot"])
+        if g_auxiliary is not None:
+            terms |= {name: x.mean() for name, x in g_auxiliary(said, batch, z).items()}
         state = state.replace(g=state.g.replace(stats=stats))
-        return loss.g(logits).mean(), (state, {})
+        return losses.mean() + sum(terms.values()), (state, terms)
 
     def sample(variables, z, label=None):
         inputs = () if condition is None else (jnp.asarray(label),)

@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxgan import random, steps
 from jaxgan.game import Optimizers
-from jaxgan.losses.adversarial import non_saturating
-from jaxgan.nets import dcgan
+from jaxgan.losses import adversarial, penalties
+from jaxgan.losses.adversarial import non_saturating, relativistic
+from jaxgan.losses.auxiliary import cross_entropy
+from jaxgan.nets import dcgan, mlp
 from jaxgan.two_player import two_player
 
 
@@ -73,3 +76,136 @@ def test_accuracy_is_reported_apart_for_real_and_fake(game, key):
     _, (_, metrics) = gan.d_loss(state.d.params, state, batch, key)
     assert set(metrics) == {"accuracy_real", "accuracy_fake"}
     assert all(0 <= float(m) <= 1 for m in metrics.values())
+
+
+def _small(**options):
+    """A game of small MLPs: (gan, state, batch)."""
+    gan = two_player(
+        mlp.Generator((4, 4, 1), (8,), None),
+        mlp.Discriminator((8,)),
+        latent=partial(random.normal, shape=(4,)),
+        **{"loss": non_saturating, **options},
+    )
+    opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
+    batch = {"image": jax.random.uniform(jax.random.key(1), (6, 4, 4, 1)), "slot": jnp.arange(6)}
+    return gan, steps.create_state(gan, opts, jax.random.key(0), batch), batch
+
+
+def _logits(gan, state, batch, key):
+    z = gan.latent(steps.fold(key, "latent"), batch["slot"])
+    fake = mlp.Generator((4, 4, 1), (8,), None).apply(state.g.variables, z, train=True)
+    return [mlp.Discriminator((8,)).apply(state.d.variables, x, train=True) for x in (batch["image"], fake)]
+
+
+def test_a_relativistic_generator_sees_the_real_data(key):
+    gan, state, batch = _small(loss=relativistic)
+    loss, _ = gan.g_loss(state.g.params, state, batch, key)
+    real, fake = _logits(gan, state, batch, key)
+    np.testing.assert_allclose(loss, np.log1p(np.exp(real - fake)).mean(), rtol=1e-5)
+
+
+def test_real_logits_that_g_does_not_use_cost_nothing(key):
+    """A non-saturating generator's step, compiled, has no pass of D over the real images."""
+
+    def work(loss):
+        gan, state, batch = _small(loss=loss)
+        return jax.jit(gan.g_loss).lower(state.g.params, state, batch, key).compile().cost_analysis()["flops"]
+
+    one_pass = 2 * 6 * (16 * 8 + 8)
+    assert one_pass < work(relativistic) - work(non_saturating) < 2 * one_pass
+
+
+def test_penalties_are_added_and_reported(key):
+    plain, state, batch = _small()
+    gan, _, _ = _small(penalties={"r1": penalties.r1, "drift": penalties.drift})
+    (total, (_, metrics)), (base, _) = (g.d_loss(state.d.params, state, batch, key) for g in (gan, plain))
+    assert float(metrics["r1"]) > 0
+    np.testing.assert_allclose(total, base + metrics["r1"] + metrics["drift"], rtol=1e-5)
+    seek = partial(penalties.mode_seeking, latent=plain.latent)
+    gan, _, _ = _small(g_penalties={"seek": seek})
+    (total, (_, metrics)), (base, _) = (g.g_loss(state.g.params, state, batch, key) for g in (gan, plain))
+    np.testing.assert_allclose(total, base + metrics["seek"], rtol=1e-5)
+
+
+def test_a_lazy_penalty_is_taken_in_one_step_of_n(key):
+    every = {"r1": 4}
+    gan, state, batch = _small(penalties={"r1": penalties.r1}, every=every)
+    full, _, _ = _small(penalties={"r1": penalties.r1})
+
+    def r1(gan, step):
+        state_ = state.replace(step=jnp.int32(step))
+        return float(gan.d_loss(state.d.params, state_, batch, key)[1][1]["r1"])
+
+    assert [r1(gan, step) == 0 for step in range(6)] == [False, True, True, True, False, True]
+    assert r1(gan, 4) == pytest.approx(4 * r1(full, 4), rel=1e-5)
+    # In lanes the branch is still left out: the step is one number for all.
+    lanes = jax.vmap(lambda p: gan.d_loss(p, state, batch, key)[0])
+    program = str(jax.make_jaxpr(lanes)(jax.tree.map(lambda x: jnp.stack([x, x]), state.d.params)))
+    assert "cond" in program
+    with pytest.raises(ValueError, match="no penalty is named r2"):
+        _small(every={"r2": 4})
+
+
+def test_flipped_labels_are_the_other_sides_loss(key):
+    _, state, batch = _small()
+    real, fake = _logits(_small()[0], state, batch, key)
+    always = _small(flip=1.0)[0].d_loss(state.d.params, state, batch, key)[0]
+    np.testing.assert_allclose(always, non_saturating.d(fake, real).mean(), rtol=1e-5)
+    draws = random.uniform(steps.fold(key, "flip"), batch["slot"])
+    half = float(jnp.median(draws))
+    some = _small(flip=half)[0].d_loss(state.d.params, state, batch, key)[0]
+    mask = draws < half
+    assert mask.sum() == 3
+    np.testing.assert_allclose(some, non_saturating.d(*adversarial.flip(real, fake, mask)).mean(), rtol=1e-5)
+
+
+def test_top_k_leaves_out_the_worst(key):
+    gan, state, batch = _small(top_k=lambda step: 6 - step)
+    state = state.replace(step=jnp.int32(4))
+    _, fake = _logits(gan, state, batch, key)
+    best = np.sort(non_saturating.g(fake, fake))[:2].mean()
+    np.testing.assert_allclose(gan.g_loss(state.g.params, state, batch, key)[0], best, rtol=1e-5)
+
+
+def test_lecams_anchors_follow_the_logits(key):
+    gan, state, batch = _small(lecam=0.3)
+    np.testing.assert_array_equal(state.extra["lecam"], [0, 0])
+    real, fake = _logits(gan, state, batch, key)
+    _, (after, metrics) = gan.d_loss(state.d.params, state, batch, key)
+    expected = (np.maximum(real, 0) ** 2 + np.maximum(-fake, 0) ** 2).mean()
+    np.testing.assert_allclose(metrics["lecam"], 0.3 * expected, rtol=1e-5)
+    np.testing.assert_allclose(after.extra["lecam"], 0.01 * np.array([real.mean(), fake.mean()]), rtol=1e-4)
+
+
+class _Classifier(nn.Module):
+    """A discriminator that also says one of three classes."""
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = x.reshape(x.shape[0], -1)
+        return nn.Dense(1)(x)[:, 0], nn.Dense(3)(x)
+
+
+def test_what_else_d_says_has_its_own_terms(key):
+    label = jnp.array([0, 1, 2, 0, 1, 2])
+    gan = two_player(
+        mlp.Generator((4, 4, 1), (8,), None),
+        _Classifier(),
+        loss=non_saturating,
+        latent=partial(random.normal, shape=(4,)),
+        penalties={"r1": penalties.r1},  # of the logits alone
+        d_auxiliary=lambda real, fake, batch, z: {"class_real": cross_entropy(real, label)},
+        g_auxiliary=lambda fake, batch, z: {"class": cross_entropy(fake, label)},
+    )
+    opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
+    batch = {"image": jax.random.uniform(jax.random.key(1), (6, 4, 4, 1)), "slot": jnp.arange(6)}
+    state = steps.create_state(gan, opts, key, batch)
+    logits, said = _Classifier().apply(state.d.variables, batch["image"], train=True)
+    _, (_, metrics) = gan.d_loss(state.d.params, state, batch, key)
+    np.testing.assert_allclose(metrics["class_real"], cross_entropy(said, label).mean(), rtol=1e-5)
+    total, (_, metrics) = gan.g_loss(state.g.params, state, batch, key)
+    no_class = two_player(
+        mlp.Generator((4, 4, 1), (8,), None), _Classifier(), loss=non_saturating, latent=gan.latent
+    )
+    base, _ = no_class.g_loss(state.g.params, state, batch, key)
+    np.testing.assert_allclose(total, base + metrics["class"], rtol=1e-5)

@@ -1,14 +1,21 @@
-"""Penalties on the discriminator, pure functions of any callable that makes logits.
+"""Penalties, pure functions of any callable that makes logits or data.
 
-All have one signature, `(critic, real, fake, key, slot) -> [B]`, so that they add up: `critic` maps
-data [B, ...] to logits [B, ...], `slot` i32[B] is each example's place in the global batch. What a
-penalty does not need it ignores. A norm is an example's own; where it is 0 its gradient is 0, not NaN.
+Those on the discriminator have one signature, `(critic, real, fake, key, slot) -> [B]`, so that they
+add up: `critic` maps data [B, ...] to logits [B, ...], `slot` i32[B] is each example's place in the
+global batch. Those on the generator are `(generate, z, fake, key, slot) -> [B]`, with `fake` what
+`generate` made of z. What a penalty does not need it ignores. A norm is an example's own; where it is
+0 its gradient is 0, not NaN.
 """
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgan import random
+
+
+def _per_example(x):
+    return x.reshape(x.shape[0], -1).mean(1)
 
 
 def squared_gradient(critic, x):
@@ -16,12 +23,8 @@ def squared_gradient(critic, x):
 
     A patch critic's logits [B, h, w] are averaged first, so that its size does not scale the penalty.
     """
-
-    def total(x):
-        logits = critic(x)
-        return logits.reshape(logits.shape[0], -1).mean(1).sum()
-
-    return jnp.square(jax.grad(total)(x)).reshape(x.shape[0], -1).sum(1)
+    gradient = jax.grad(lambda x: _per_example(critic(x)).sum())(x)
+    return jnp.square(gradient).reshape(x.shape[0], -1).sum(1)
 
 
 def safe_norm(squared):
@@ -30,18 +33,40 @@ def safe_norm(squared):
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
 
-def interpolate(real, fake, key, slot):
-    """A point on the line between each real and fake pair, uniform and one weight an example."""
+def _same_shape(real, fake):
     if real.shape != fake.shape:
         raise ValueError(f"real {real.shape} and fake {fake.shape} differ in shape")
+
+
+def interpolate(real, fake, key, slot):
+    """A point on the line between each real and fake pair, uniform and one weight an example."""
+    _same_shape(real, fake)
     weight = random.uniform(random.fold(key, "interpolate"), slot, (1,) * (real.ndim - 1))
     return real + weight * (fake - real)
 
 
-def gradient_penalty(critic, real, fake, key, slot, *, weight: float = 10.0):
-    """weight (||grad D|| - 1)^2 between real and fake (Gulrajani et al. 2017, equation 3)."""
-    norm = safe_norm(squared_gradient(critic, interpolate(real, fake, key, slot)))
-    return weight * jnp.square(norm - 1)
+def _to_slope_one(critic, x, one_sided):
+    off = safe_norm(squared_gradient(critic, x)) - 1
+    return jnp.square(jax.nn.relu(off) if one_sided else off)
+
+
+def gradient_penalty(critic, real, fake, key, slot, *, weight: float = 10.0, one_sided: bool = False):
+    """weight (||grad D|| - 1)^2 between real and fake (Gulrajani et al. 2017, equation 3); one-sided,
+    slopes below 1 are free (Petzka, Fischer and Lukovnikov 2018, equation 8)."""
+    return weight * _to_slope_one(critic, interpolate(real, fake, key, slot), one_sided)
+
+
+def dragan(
+    critic, real, fake, key, slot, *, weight: float = 10.0, scale: float = 0.5, axis: str | None = None
+):
+    """weight (||grad D|| - 1)^2 around the real data (Kodali et al. 2017, section 2.3): on the line to
+    x + scale std u, with the batch's standard deviation and u uniform in [0, 1) for each number."""
+    moments = real.mean(), jnp.square(real).mean()
+    mean, square = moments if axis is None else lax.pmean(moments, axis)
+    std = safe_norm(square - jnp.square(mean))
+    noise = random.uniform(random.fold(key, "dragan"), slot, real.shape[1:])
+    x = interpolate(real, real + scale * std * noise, key, slot)
+    return weight * _to_slope_one(critic, x, False)
 
 
 def r1(critic, real, fake, key, slot, *, gamma: float = 10.0):
@@ -52,3 +77,99 @@ def r1(critic, real, fake, key, slot, *, gamma: float = 10.0):
 def r2(critic, real, fake, key, slot, *, gamma: float = 10.0):
     """gamma / 2 ||grad D||^2 at the generated data (as above, equation 10)."""
     return gamma / 2 * squared_gradient(critic, fake)
+
+
+def zero_centred(critic, real, fake, key, slot, *, weight: float = 10.0):
+    """weight ||grad D||^2 between real and fake (Thanh-Tung, Tran and Venkatesh 2019, section 5)."""
+    return weight * squared_gradient(critic, interpolate(real, fake, key, slot))
+
+
+def drift(critic, real, fake, key, slot, *, weight: float = 1e-3):
+    """weight D(x)^2 on real data, which keeps a Wasserstein critic's level near 0 (Karras et al. 2018,
+    appendix A.1)."""
+    return weight * _per_example(jnp.square(critic(real)))
+
+
+def consistency(critic, real, fake, key, slot, *, augment, weight: float = 10.0, weight_fake: float = 0.0):
+    """weight (D(x) - D(T(x)))^2 on real data, T an augmentation (CR; Zhang et al. 2020, equation 3), and
+    with `weight_fake` the same on generated data (bCR; Zhao et al. 2021, algorithm 1).
+
+    Args:
+      augment: (key, data, slot) -> data.
+    """
+
+    def change(x, name):
+        moved = augment(random.fold(key, "consistency", name), x, slot)
+        return _per_example(jnp.square(critic(x) - critic(moved)))
+
+    total = weight * change(real, "real")
+    return total + weight_fake * change(lax.stop_gradient(fake), "fake") if weight_fake else total
+
+
+def lecam(real_logits, fake_logits, real_anchor, fake_anchor):
+    """(D(x) - fake_anchor)^2 where above it, and (real_anchor - D(G(z)))^2 where below, [B]: logits are
+    drawn to the other side's running mean (Tseng et al. 2021, equation 4; one-sided as in their code).
+
+    The anchors are moving averages of D's mean logits on real and on fake data.
+    """
+    _same_shape(real_logits, fake_logits)
+    above = jax.nn.relu(real_logits - fake_anchor)
+    below = jax.nn.relu(real_anchor - fake_logits)
+    return _per_example(jnp.square(above) + jnp.square(below))
+
+
+def orthogonal(params, *, weight: float = 1e-4, diagonal: bool = False):
+    """weight ||W'W o (1 - I)||^2 summed over the kernels W of a network, f32[] (Brock, Donahue and
+    Simonyan 2019, equation 3); with `diagonal`, ||W'W - I||^2 (Brock et al. 2017)."""
+
+    def one(w):
+        w = w.reshape(-1, w.shape[-1])
+        gram, eye = w.T @ w, jnp.eye(w.shape[-1])
+        return jnp.square(gram - eye if diagonal else gram * (1 - eye)).sum()
+
+    return weight * sum(one(w) for w in jax.tree.leaves(params) if w.ndim > 1)
+
+
+def normalise_gradient(critic):
+    """The critic D / (||grad D|| + |D|), whose slope is 1 at most (Wu et al. 2021, equation 8).
+
+    It is a critic itself, for data [B, ...] and one logit an example; nothing of the network changes.
+    """
+
+    def normalised(x):
+        logits = critic(x)
+        if logits.ndim != 1:
+            raise ValueError(f"gradient normalisation takes one logit an example, not {logits.shape}")
+        return logits / (safe_norm(squared_gradient(critic, x)) + jnp.abs(logits))
+
+    return normalised
+
+
+def path_lengths(generate, z, key, slot):
+    """||J' y|| of G's Jacobian J in z for random images y of variance 1 / pixels, [B] (Karras et al.
+    2020, equation 4, with z for w). Its square's mean is ||J||_F^2 / pixels."""
+    fake, pull_back = jax.vjp(generate, z)
+    noise = random.normal(random.fold(key, "path"), slot, fake.shape[1:])
+    pixels = fake[0].size // fake.shape[-1]
+    (back,) = pull_back((noise / jnp.sqrt(pixels)).astype(fake.dtype))
+    return safe_norm(jnp.square(back).reshape(z.shape[0], -1).sum(1))
+
+
+def path_length(generate, z, fake, key, slot, *, mean, weight: float = 2.0):
+    """weight (||J' y|| - mean)^2, with the running mean of the lengths (as above)."""
+    return weight * jnp.square(path_lengths(generate, z, key, slot) - mean)
+
+
+def mode_seeking(generate, z, fake, key, slot, *, latent, weight: float = 1.0):
+    """weight / (|G(z) - G(z')| / |z - z'| + 1e-5), mean absolute differences, for a second latent z' of
+    the same condition (Mao et al. 2019, equation 3)."""
+    other = latent(random.fold(key, "mode seeking"), slot)
+    far = _per_example(jnp.abs(generate(other) - fake)) / _per_example(jnp.abs(other - z))
+    return weight / (far + 1e-5)
+
+
+def latent_consistency(critic, generate, z, fake, key, slot, *, std: float = 0.03):
+    """How far D and G move with z + N(0, std^2): ((D(G(z)) - D(G(z')))^2 [B], (G(z) - G(z'))^2 [B]).
+    D is made to move less, G more (zCR; Zhao et al. 2021, algorithm 2)."""
+    other = generate(z + std * random.normal(random.fold(key, "latent consistency"), slot, z.shape[1:]))
+    return _per_example(jnp.square(critic(fake) - critic(other))), _per_example(jnp.square(fake - other))
