@@ -76,6 +76,7 @@ def update(
     accumulate: int = 1,
     ema_decay=None,
     axis: str | None = None,
+    at=None,
 ) -> tuple[GANState, dict]:
     """One optimiser step of one player.
 
@@ -89,13 +90,15 @@ def update(
         sees a microbatch at a time, all else is the same.
       ema_decay: of the player's averaged variables, if it keeps any.
       axis: the name of the device axis, if the batch is one shard of several.
+      at: the parameters at which the gradient is taken, if not the player's own.
 
     Returns:
       The state, and the loss and the loss's metrics as `{who}/loss`, `{who}/...`, f32[].
     """
     key = fold(state.key, state.step, who, turn) if key is None else key
     player = getattr(state, who)
-    (loss, (state, metrics)), grads = _mean_gradient(loss_fn, player.params, state, batch, key, accumulate)
+    at = player.params if at is None else at
+    (loss, (state, metrics)), grads = _mean_gradient(loss_fn, at, state, batch, key, accumulate)
     if axis is not None:
         loss, metrics, grads = lax.pmean((loss, metrics, grads), axis)
     updates, opt = tx.update(grads, player.opt, player.params)
@@ -105,6 +108,12 @@ def update(
         player = player.replace(ema=optax.incremental_update(player.variables, player.ema, share))
     metrics = {f"{who}/{name}": value for name, value in {"loss": loss, **metrics}.items()}
     return state.replace(**{who: player}), metrics
+
+
+def shared_key(opts: Optimizers, state: GANState, turn):
+    """What G's update draws from, in place of its own key: what D's update of that turn drew from, if
+    the players share their draws, and None if not."""
+    return fold(state.key, state.step, "d", turn) if opts.shared_draws else None
 
 
 def d_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
@@ -117,7 +126,7 @@ def g_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
     return update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
 
 
-def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, **options):
+def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, d_step=d_step, **options):
     """n_critic updates of D, each on its own real batch, then one of G with the last one's labels
     (Goodfellow et al. 2014, Algorithm 1).
 
@@ -126,6 +135,7 @@ def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, **opt
 
     Args:
       batches: arrays [n_critic, B, ...].
+      d_step: the update of D, if it is not the ordinary one.
 
     Returns:
       The state at the next step, and the metrics; D's are its last update's.
@@ -142,7 +152,7 @@ def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, **opt
 
         state, d_metrics = lax.scan(turn, state, (jnp.arange(n_critic), batches))
         d_metrics = jax.tree.map(lambda x: x[-1], d_metrics)
-    key = fold(state.key, state.step, "d", n_critic - 1) if opts.shared_draws else None
+    key = shared_key(opts, state, n_critic - 1)
     state, g_metrics = g_step(gan, opts, state, last, key=key, **options)
     return state.replace(step=state.step + 1), {**d_metrics, **g_metrics}
 
@@ -152,7 +162,7 @@ def train_chunk(step: Callable, batches: Callable, state: GANState, length: int)
 
     Args:
       step: (state, batches) -> (state, metrics), `train_step` with its method bound.
-      batches: state -> the real batches of the state's step, [n_critic, B, ...].
+      batches: state -> the real batches of the state's step, as the step takes them.
 
     Returns:
       The state, and every step's metrics, f32[length].

@@ -125,7 +125,7 @@ def main(config_class: type, make: Callable, argv: list[str] | None = None) -> N
 
     Raises:
       TypeError: if the module that defines the config has another `make`, or none: it is where a
-        resumed or loaded run looks for it (and for `train_step`, if the method has its own).
+        resumed or loaded run looks for it (and for `train_step` and `batches`, if the method has its own).
     """
 
     @dataclass(frozen=True)
@@ -216,16 +216,21 @@ def _build(make: Callable, cfg, data: Dataset):
         raise InputError(str(e).partition("\n")[0]) from e
 
 
+def _batches(cfg, data, slot) -> Callable:
+    """state -> the real batches of the state's step, as `train_step` takes them."""
+    return partial(resident.batches, data, slot=slot, batch_size=cfg.batch_size, n_critic=cfg.n_critic)
+
+
 def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
     """(state, data, slot, length) -> (state, metrics), to be compiled."""
     axis = parallel.AXIS if n_devices > 1 else None
     gan, opts = module.make(cfg, axis)
     train_step = getattr(module, "train_step", steps.train_step)
     step = partial(train_step, gan, opts, axis=axis, accumulate=loop.accumulate)
+    batches = getattr(module, "batches", _batches)
 
     def chunk(state, data, slot, length):
-        batches = partial(resident.batches, data, slot=slot, batch_size=cfg.batch_size, n_critic=cfg.n_critic)
-        return steps.train_chunk(step, batches, state, length)
+        return steps.train_chunk(step, batches(cfg, data, slot), state, length)
 
     return chunk
 

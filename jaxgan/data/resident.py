@@ -1,5 +1,7 @@
 """A data set that lives on the device, and is gathered from inside the scan."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -32,13 +34,32 @@ def batches(data: dict, state, slot, *, batch_size: int, n_critic: int = 1) -> d
       data: arrays [N, ...]; those of uint8 are scaled from [0, 255] to [-1, 1].
       slot: i32[B], this device's share of the global batch's slots.
     """
-    n = jax.tree.leaves(data)[0].shape[0]
     draws = state.step * n_critic + jnp.arange(n_critic)
-    index = jax.vmap(lambda d: rows(state.key, d, slot, n=n, batch_size=batch_size))(draws)
+    return jax.vmap(lambda d: _draw(data, state.key, d, slot, batch_size))(draws)
+
+
+def scheduled(data: dict, state, slot, *, batch_size: int, schedule: Callable):
+    """The real batches of a step whose number of discriminator updates depends on the step.
+
+    Args:
+      data, slot: as of `batches`.
+      schedule: step -> (the step's number of batches, that of all steps before it), i32[] both.
+
+    Returns:
+      The step's number of batches, and turn -> the turn's batch [B, ...], gathered when it is called.
+    """
+    n_critic, before = schedule(state.step)
+    return n_critic, lambda turn: _draw(data, state.key, before + turn, slot, batch_size)
+
+
+def _draw(data: dict, key, draw, slot, batch_size: int) -> dict:
+    """The draw-th batch, [B, ...]."""
+    n = jax.tree.leaves(data)[0].shape[0]
+    index = rows(key, draw, slot, n=n, batch_size=batch_size)
 
     def gather(x):
         x = x[index]
         return x.astype(jnp.float32) / 127.5 - 1 if x.dtype == jnp.uint8 else x
 
     batch = {name: gather(x) for name, x in data.items()}
-    return {**batch, "slot": jnp.broadcast_to(slot, index.shape)}
+    return {**batch, "slot": slot}
