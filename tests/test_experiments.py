@@ -18,7 +18,8 @@ import experiments
 from jaxgan import parallel, run, steps, train
 from jaxgan.data import load
 
-NAMES = sorted(p.stem for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_"))
+FILES = sorted(p for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_"))
+NAMES = [p.stem for p in FILES if "train.main(Config, make)" in p.read_text()]
 SMALL = {
     "image_size": 8,
     "channels": 1,

@@ -30,20 +30,6 @@ class RingNet(nn.Module):
         return x if self.features else x[:, 0]
 
 
-class PlainDiscriminator(nn.Module):
-    """DCGAN's discriminator without batch norm, as gradient penalties want it."""
-
-    width: int = 64
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, *, train: bool):
-        for level in range(3):
-            x = dcgan.Conv(self.width << level, (4, 4), (2, 2), dtype=self.dtype)(x)
-            x = nn.leaky_relu(x, 0.2)
-        return nn.Dense(1, dtype=self.dtype)(x.reshape(x.shape[0], -1))[:, 0]
-
-
 @dataclass(frozen=True)
 class Case:
     """One game. `layout` says how PyTorch's channels-first arrays are flattened: for a dense layer's
@@ -86,7 +72,10 @@ class Case:
 _G4 = {"generator/Dense_0": ("out", (4, 4, 256))}
 _D4 = {"discriminator/Dense_0": ("in", (4, 4, 256))}
 _dcgan32 = dict(shape=(32, 32, 1), batch=64, latent=100, layout={**_G4, **_D4})
-_without_norm = lambda t: (dcgan.Generator(image_size=32, dtype=t), PlainDiscriminator(dtype=t))  # noqa: E731
+_without_norm = lambda t: (  # noqa: E731
+    dcgan.Generator(image_size=32, dtype=t),
+    dcgan.Discriminator(norm="none", dtype=t),
+)
 
 CASES = {
     "a": Case(

@@ -44,6 +44,7 @@ import tyro
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import lax
+from jax.interpreters import partial_eval
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -118,6 +119,7 @@ def flops(case: Case) -> float:
     batches = case.batches()
     state = steps.create_state(gan, opts, jax.random.key(0), jax.tree.map(lambda x: x[0], batches))
     closed = jax.make_jaxpr(functools.partial(steps.train_step, gan, opts))(state, batches)
+    used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
 
     def count(jaxpr):
         total = 0
@@ -140,7 +142,7 @@ def flops(case: Case) -> float:
             total += times * sum(count(getattr(p, "jaxpr", p)) for p in inner)
         return total
 
-    return float(count(closed.jaxpr))
+    return float(count(used))
 
 
 class Product:

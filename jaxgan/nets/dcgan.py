@@ -11,12 +11,14 @@ as in the conditional DCGAN of the same authors' code, after Mirza and Osindero 
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.nn.conv import Conv, ConvTranspose
+from jaxgan.nn.spectral import SpectralConv, SpectralDense
 
 SIZES = (8, 16, 32, 64, 128)
 
@@ -50,7 +52,7 @@ class _Net(nn.Module):
     dtype: jnp.dtype = jnp.float32
     axis: str | None = None
 
-    def norm(self, x, train: bool):
+    def normalise(self, x, train: bool):
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,
@@ -75,26 +77,34 @@ class Generator(_Net):
         width = self.width << (levels - 1)
         x = _join(z.astype(self.dtype), label, self.n_classes)
         x = nn.Dense(16 * width, use_bias=False, dtype=self.dtype, kernel_init=_weights)(x)
-        x = nn.relu(self.norm(x.reshape(-1, 4, 4, width), train))
+        x = nn.relu(self.normalise(x.reshape(-1, 4, 4, width), train))
         for level in range(levels - 1):
             x = _join(x, label, self.n_classes)
             x = self.layer(ConvTranspose, width >> (level + 1), use_bias=False)(x)
-            x = nn.relu(self.norm(x, train))
+            x = nn.relu(self.normalise(x, train))
         x = _join(x, label, self.n_classes)
         x = self.layer(ConvTranspose, self.channels, use_bias=True)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 
 class Discriminator(_Net):
-    """Images [B, S, S, C], label i32[B] where conditional -> logits f32[B]."""
+    """Images [B, S, S, C], label i32[B] where conditional -> logits f32[B].
+
+    `norm` is the paper's batch normalisation; "none" is for penalties of an example's own gradient,
+    "spectral" normalises every weight instead.
+    """
+
+    norm: Literal["batch", "spectral", "none"] = "batch"
 
     @nn.compact
     def __call__(self, x, label=None, *, train: bool):
+        conv, dense = (SpectralConv, SpectralDense) if self.norm == "spectral" else (Conv, nn.Dense)
         x = x.astype(self.dtype)
         for level in range(_levels(x.shape[1])):
+            normed = level > 0 and self.norm == "batch"
             x = _join(x, label, self.n_classes)
-            x = self.layer(Conv, self.width << level, use_bias=level == 0)(x)
-            x = nn.leaky_relu(self.norm(x, train) if level else x, 0.2)
+            x = self.layer(conv, self.width << level, use_bias=not normed)(x)
+            x = nn.leaky_relu(self.normalise(x, train) if normed else x, 0.2)
         x = _join(x.reshape(x.shape[0], -1), label, self.n_classes)
-        x = nn.Dense(1, dtype=self.dtype, kernel_init=_weights)(x)
+        x = dense(1, dtype=self.dtype, kernel_init=_weights)(x)
         return x[:, 0].astype(jnp.float32)

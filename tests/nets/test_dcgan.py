@@ -83,3 +83,23 @@ def test_a_size_that_it_cannot_make_is_named():
         _shapes(Generator(image_size=28), jnp.zeros((2, 10)))
     with pytest.raises(ValueError, match="not 20"):
         _shapes(Discriminator(), jnp.zeros((2, 20, 20, 1)))
+
+
+def test_norm_of_the_discriminator(key):
+    """Of batch norm nothing is left with "none"; with "spectral" no layer stretches what it is given."""
+    x = jnp.zeros((2, 16, 16, 1))
+    _, none = _shapes(Discriminator(width=8, norm="none"), x)
+    assert set(none) == {"params"}
+    assert all("bias" in layer for layer in none["params"].values())
+    d = Discriminator(width=8, norm="spectral")
+    variables = d.init(key, x, train=True)
+    for _ in range(20):
+        _, moved = d.apply(variables, x, train=True, mutable=["spectral"])
+        variables |= moved
+    one, two = jax.random.normal(key, (2, 8, 16, 16, 1))
+    # Each 4x4 convolution with stride 2 meets an input four times, so it stretches twofold at most.
+    moved = jnp.abs(d.apply(variables, one, train=False) - d.apply(variables, two, train=False))
+    assert (moved <= 4 * jnp.sqrt(jnp.square(one - two).sum((1, 2, 3)))).all()
+    larger = jax.tree.map(lambda k: 100 * k if k.ndim > 1 else k, variables["params"])
+    again = d.apply({**variables, "params": larger}, one, train=False)
+    assert jnp.allclose(again, d.apply(variables, one, train=False), rtol=1e-4, atol=1e-5)
