@@ -11,7 +11,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-    """Compiled programs are kept between sessions; judges are not, so that tests train their own."""
+    """Compiled programs are kept for the next run; judges are not, so that tests train their own."""
     if not hasattr(config, "cache"):
         return
     folder = config.cache.mkdir("xla")
