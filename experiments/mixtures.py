@@ -2,6 +2,10 @@
 
     python -m experiments.mixtures --method r3gan
 
+Measured so far, `--steps 10000` of the unrolled protocol's 25,000, seeds 0 to 4, 2 to 3 minutes on two
+CPU cores, modes captured of 8 (mean and 95 % interval): gan 6.2 +- 1.0, pacgan 6.4 +- 1.4, r3gan
+7.2 +- 1.0, with 2.0 to 3.5 % of the samples within 3 standard deviations; none has settled by then.
+
 Several seeds run as lanes of one program. The folder OUT/DATA-PROTOCOL-METHOD holds `results.json`,
 samples over the true modes (`densities.png`, and as a film `densities.gif`) and the modes' shares over
 the steps (`shares.png`), all three of the first seed.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgan.game import GANState
@@ -82,11 +83,25 @@ LANES = GANState(step=None, key=0, g=0, d=0, extra=0, frozen=None)
 
 
 def over_lanes(chunk: Callable) -> Callable:
-    """vmaps a chunk (state, lane, *shared) -> (state, metrics) over lanes: states as in `LANES`,
-    `lane` (a pytree of what differs, such as a config's numeric fields) along its first axis."""
+    """Runs a chunk (state, lane, *shared) -> (state, metrics) over lanes: states as in `LANES`, `lane`
+    (a pytree of what differs, such as a config's numeric fields) along its first axis.
 
-    def run(states, lane, *shared):
+    On a CPU the lanes run one after another, where each finds its arrays in the cache: four of a DCGAN's
+    took 340 ms a step side by side, and 279 so. Elsewhere they are vmapped.
+    """
+
+    def side_by_side(states, lane, *shared):
         in_axes = (LANES, 0) + (None,) * len(shared)
         return jax.vmap(chunk, in_axes=in_axes, out_axes=(LANES, 0))(states, lane, *shared)
 
-    return run
+    def in_turn(states, lane, *shared):
+        def one(own):
+            parts, lane = own
+            state, metrics = chunk(states.replace(**parts), lane, *shared)
+            return state.replace(frozen=()), metrics
+
+        parts = {name: getattr(states, name) for name in ("key", "g", "d", "extra")}
+        after, metrics = lax.map(one, (parts, lane))
+        return after.replace(step=after.step[0], frozen=states.frozen), metrics
+
+    return in_turn if jax.default_backend() == "cpu" else side_by_side

@@ -96,7 +96,13 @@ def _lanes(chunk_of, lanes):
     return jax.jit(parallel.over_lanes(chunk_of))(stacked, lanes), states
 
 
-def test_lanes_are_single_runs_of_their_own_rates_and_seeds():
+@pytest.fixture(params=["cpu", "gpu"])
+def manner(request, monkeypatch):
+    """Lanes in turn, as on a CPU, and side by side, as elsewhere."""
+    monkeypatch.setattr(jax, "default_backend", lambda: request.param)
+
+
+def test_lanes_are_single_runs_of_their_own_rates_and_seeds(manner):
     data = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), np.uint8))}
 
     def chunk(state, lr):
@@ -114,7 +120,7 @@ def test_lanes_are_single_runs_of_their_own_rates_and_seeds():
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_a_condition_on_the_step_stays_a_branch_in_lanes():
+def test_a_condition_on_the_step_stays_a_branch_in_lanes(manner):
     def chunk(state, lane):
         return state, lax.cond(state.step == 0, lambda: lane * 2, lambda: lane)
 
