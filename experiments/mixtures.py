@@ -51,7 +51,6 @@ class Protocol(NamedTuple):
     d_lr: float
     betas: tuple[float, float]
     steps: int
-    scale: float = 1.0  # the data are divided by it
     loss: str = "non_saturating"
 
 
@@ -188,13 +187,9 @@ def make(cfg: Config) -> tuple[GAN, Optimizers, Method]:
         latent=partial(random.normal, shape=(protocol.latent,)),
         penalties=method.penalties,
     )
+    b1, b2 = method.betas or protocol.betas
     # Without eps_root a unit that is dead has no derivative of its update, which unrolling needs.
-    adam = partial(
-        optax.adam,
-        b1=(method.betas or protocol.betas)[0],
-        b2=(method.betas or protocol.betas)[1],
-        eps_root=1e-16,
-    )
+    adam = partial(optax.adam, b1=b1, b2=b2, eps_root=1e-16)
     d_opt = adam(protocol.d_lr * method.d_rate)
     if method.d_clip is not None:
         d_opt = optax.chain(d_opt, dynamics.clip_weights(method.d_clip))
