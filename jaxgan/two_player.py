@@ -13,6 +13,7 @@ from jaxgan.game import GAN
 from jaxgan.losses import adversarial
 from jaxgan.losses import penalties as penalty_functions
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
+from jaxgan.nn import minibatch
 from jaxgan.random import fold
 
 _NONE = MappingProxyType({})
@@ -40,6 +41,7 @@ def two_player(
     penalties: Mapping[str, Callable] = _NONE,
     g_penalties: Mapping[str, Callable] = _NONE,
     every: Mapping[str, int] = _NONE,
+    pack: int = 1,
     flip: float = 0.0,
     top_k: Callable | None = None,
     lecam: float | None = None,
@@ -64,8 +66,10 @@ def two_player(
       g_penalties: the same for G's loss.
       every: by a penalty's name, that it is taken in one step of n, and n times as heavy (lazy
         regularisation, Karras et al. 2020, section 3.1).
-      flip: the probability with which an example's real and fake change sides in D's loss.
-      top_k: step -> how many of a device's best samples G learns from.
+      pack: how many examples D judges together (PacGAN: Lin et al. 2018, section 2); all of D's inputs
+        are packed, and so a penalty's norm is a pack's.
+      flip: the probability with which an example's (a pack's) real and fake change sides in D's loss.
+      top_k: step -> how many of a device's best samples (packs) G learns from.
       lecam: the weight of `penalties.lecam`, with anchors carried in the state, from 0.
       d_auxiliary: (said of real, said of fake, batch, z) -> {name: [B]}, what is added to D's loss for
         what else D says.
@@ -73,14 +77,19 @@ def two_player(
       axis: the name of the device axis, if there is one.
 
     Raises:
-      ValueError: if `every` names no penalty.
+      ValueError: if `every` names no penalty, or a packed D were to be given a condition.
     """
+    if pack > 1 and condition is not None:
+        raise ValueError("pack: a condition cannot be packed, since the examples of a pack differ in it")
     unknown = set(every) - {*penalties, *g_penalties}
     if unknown:
         raise ValueError(f"every: no penalty is named {', '.join(sorted(unknown))}")
 
     def given(batch):
         return () if condition is None else (batch[condition],)
+
+    def packed(x):
+        return minibatch.pack(x, pack) if pack > 1 else x
 
     def taken(terms, step, *args):
         """Each penalty's mean; 0 in the steps that leave it out."""
@@ -94,14 +103,15 @@ def two_player(
     def init(key, batch):
         z = latent(fold(key, "latent"), batch["slot"])
         g = generator.init(fold(key, "g"), z, *given(batch), train=True)
-        d = discriminator.init(fold(key, "d"), batch["image"], *given(batch), train=True)
+        d = discriminator.init(fold(key, "d"), packed(batch["image"]), *given(batch), train=True)
         return g, d, () if lecam is None else {"lecam": jnp.zeros(2)}
 
     def d_loss(params, state, batch, key):
         z = latent(fold(key, "latent"), batch["slot"])
         fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
+        real, fake, slot = packed(batch["image"]), packed(fake), batch["slot"][::pack]
         judge = partial(_judge, discriminator, params)
-        real_logits, of_real, stats = judge(state.d.stats, batch["image"], *given(batch))
+        real_logits, of_real, stats = judge(state.d.stats, real, *given(batch))
         fake_logits, of_fake, stats = judge(stats, fake, *given(batch))
         metrics = {
             "accuracy_real": accuracy(real_logits, real=True).mean(),
@@ -113,9 +123,9 @@ def two_player(
 
         sides = real_logits, fake_logits
         if flip:
-            flipped = random.uniform(fold(key, "flip"), batch["slot"]) < flip
+            flipped = random.uniform(fold(key, "flip"), slot) < flip
             sides = adversarial.flip(*sides, flipped)
-        terms = taken(penalties, state.step, critic, batch["image"], fake, key, batch["slot"])
+        terms = taken(penalties, state.step, critic, real, fake, key, slot)
         if d_auxiliary is not None:
             terms |= {name: x.mean() for name, x in d_auxiliary(of_real, of_fake, batch, z).items()}
         extra = state.extra
@@ -136,7 +146,9 @@ def two_player(
 
         fake, stats = generate(z)
         judge = partial(_judge, discriminator, state.d.params, state.d.stats)
-        (real_logits, *_), (fake_logits, said, _) = (judge(x, *given(batch)) for x in (batch["image"], fake))
+        (real_logits, *_), (fake_logits, said, _) = (
+            judge(packed(x), *given(batch)) for x in (batch["image"], fake)
+        )
         losses = loss.g(real_logits, fake_logits)
         if top_k is not None:
             losses = adversarial.top_k(losses, fake_logits, top_k(state.step))

@@ -13,6 +13,7 @@ from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import non_saturating, relativistic
 from jaxgan.losses.auxiliary import cross_entropy
 from jaxgan.nets import dcgan, mlp
+from jaxgan.nn.minibatch import pack
 from jaxgan.two_player import two_player
 
 
@@ -209,3 +210,24 @@ def test_what_else_d_says_has_its_own_terms(key):
     )
     base, _ = no_class.g_loss(state.g.params, state, batch, key)
     np.testing.assert_allclose(total, base + metrics["class"], rtol=1e-5)
+
+
+def test_a_packed_d_and_its_penalties_see_packs(key):
+    """Six examples are three packs of two; R1 is on a pack's own gradient."""
+    gan, state, batch = _small(pack=2, penalties={"r1": partial(penalties.r1, gamma=2.0)})
+    first = state.d.params["Dense_0"]["kernel"]
+    assert first.shape == (4 * 4 * 2, 8)
+    fake = mlp.Generator((4, 4, 1), (8,), None).apply(
+        state.g.variables, gan.latent(steps.fold(key, "latent"), batch["slot"]), train=True
+    )
+    critic = partial(mlp.Discriminator((8,)).apply, state.d.variables, train=True)
+    real, fake = pack(batch["image"], 2), pack(fake, 2)
+    slope = jax.vmap(jax.grad(lambda x: critic(x[None])[0]))(real)
+    loss, (_, metrics) = gan.d_loss(state.d.params, state, batch, key)
+    np.testing.assert_allclose(metrics["r1"], jnp.square(slope).sum((1, 2, 3)).mean(), rtol=1e-4)
+    expected = non_saturating.d(critic(real), critic(fake)).mean() + metrics["r1"]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    loss, _ = gan.g_loss(state.g.params, state, batch, key)
+    np.testing.assert_allclose(loss, non_saturating.g(critic(fake), critic(fake)).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="a condition cannot be packed"):
+        _small(pack=2, condition="label")

@@ -97,8 +97,7 @@ def pack(x, m: int):
     m examples by one logit (PacGAN; Lin, Khetan, Fanti and Oh 2018, section 2).
 
     Neighbours stay together on every number of devices and microbatches, so it needs no device axis:
-    each shard packs its own. The logits are [B / m], and a mean of losses is one over packs. A gradient
-    penalty is on a pack's norm if real and fake are packed before it; its slots are then `slot[::m]`.
+    each shard packs its own. The logits are [B / m], and a mean of losses is one over packs.
 
     Raises:
       ValueError: if B (on devices, the shard's) is not a multiple of m, or x has no channels, as labels
@@ -110,13 +109,3 @@ def pack(x, m: int):
         raise ValueError(f"pack: a batch of {x.shape[0]} is not made of packs of {m}")
     x = jnp.moveaxis(x.reshape(-1, m, *x.shape[1:]), 1, -2)
     return x.reshape(*x.shape[:-2], -1)
-
-
-class Packed(nn.Module):
-    """A discriminator that judges packs: data [B, ..., C] -> what `net` makes of [B / m, ..., m C]."""
-
-    net: nn.Module
-    m: int
-
-    def __call__(self, x, *, train: bool):
-        return self.net(pack(x, self.m), train=train)
