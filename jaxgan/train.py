@@ -549,6 +549,7 @@ def _report(training: _Training, result: dict) -> None:
         f"{metric} {result[metric]:.2f} (Frechet distance on {result['protocol']['features']}; "
         f"two halves of the data are {training.reference.floor:.2f} apart)"
     )
+    print(f"diversity {result['diversity']:.2f} (1: images of a class differ as the data do, 0: not at all)")
     if shares := result.get("class_shares"):
         print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
     if "agreement" in result:

@@ -16,6 +16,7 @@ class Reference(NamedTuple):
     judge: judges.Judge | None  # None where the data has no labels
     moments: tuple[np.ndarray, np.ndarray]
     floor: float  # the distance between two random halves of the data: what sampling alone costs
+    std: float  # of a pixel among the images of a class, in [0, 1]
 
     @property
     def metric(self) -> str:
@@ -31,29 +32,41 @@ def _pixels(images) -> np.ndarray:
     return (x / np.outer(np.diff(edges), np.diff(edges))[:, :, None]).reshape(n, -1)
 
 
+def _std(images, label) -> float:
+    """The root mean square deviation of a pixel from its mean over the images of a class, in [0, 1]."""
+    x = images.reshape(len(images), -1) / 255.0
+    squares = sum(np.square(x[label == c] - x[label == c].mean(0)).sum() for c in np.unique(label))
+    return float(np.sqrt(squares / x.size))
+
+
 def reference(data: Dataset) -> Reference:
     """All of a data set as the reference; its judge is trained if it is not in the cache."""
     judge = None if data.label is None else judges.cached(data)
     features = _pixels(data.image) if judge is None else judges.judge(judge, data.image)[1]
     halves = np.array_split(np.random.default_rng(0).permutation(len(features)), 2)
     floor = frechet_distance(*(moments(features[half]) for half in halves))
-    return Reference(data, judge, moments(features), floor)
+    label = np.zeros(len(features)) if judge is None else data.label
+    return Reference(data, judge, moments(features), floor, _std(data.image, label))
 
 
 def evaluate(ref: Reference, images, label=None) -> dict:
     """Scores of images uint8[N, H, W, C], asked for with label i32[N] if the generator takes one.
 
     Returns:
-      The Frechet distance under `ref.metric` and, with a judge, `class_shares` (of each class among
-      the images, as judged) and `agreement` (how often the judge sees the label that was asked for).
+      The Frechet distance under `ref.metric`; `diversity`, the standard deviation of a pixel among the
+      images of a class (as judged; without a judge, of all), over that of the data: 0 if a class is one
+      image, and 1 if they differ as the data do, or are noisy. With a judge also `class_shares` (of each
+      class among the images) and `agreement` (how often it sees the label that was asked for).
     """
     if ref.judge is None:
-        return {ref.metric: frechet_distance(moments(_pixels(images)), ref.moments)}
+        distance = frechet_distance(moments(_pixels(images)), ref.moments)
+        return {ref.metric: distance, "diversity": _std(images, np.zeros(len(images))) / ref.std}
     logits, features = judges.judge(ref.judge, images)
     seen = logits.argmax(1)
     shares = np.bincount(seen, minlength=ref.judge.n_classes) / len(seen)
     scores = {
         ref.metric: frechet_distance(moments(features), ref.moments),
+        "diversity": _std(images, seen) / ref.std,
         "class_shares": dict(zip(ref.data.classes, shares.round(4).tolist(), strict=True)),
     }
     if label is not None:

@@ -43,6 +43,9 @@ def test_real_images_score_well_and_noise_does_not(ref):
     assert bad["agreement"] < 0.3
     assert 0 < ref.floor < 0.05 * bad["fcd"]
     assert all(0.07 < share < 0.13 for share in half["class_shares"].values())
+    assert half["diversity"] == pytest.approx(1, abs=0.02)
+    copies = ref.data.image[[np.flatnonzero(ref.data.label == c)[0] for c in range(10)] * 9]
+    assert scores.evaluate(ref, copies)["diversity"] == pytest.approx(0, abs=1e-9)
     one = scores.evaluate(ref, ref.data.image[ref.data.label == 3])
     assert one["class_shares"]["3"] > 0.97
     assert "agreement" not in one
@@ -61,7 +64,7 @@ def test_data_without_labels_is_compared_by_its_pixels():
     plain = scores.reference(Dataset("noise", image, None, ()))
     assert plain.judge is None
     same = scores.evaluate(plain, image)
-    assert set(same) == {"fd_pixels"}
+    assert set(same) == {"fd_pixels", "diversity"}
     assert same["fd_pixels"] == pytest.approx(0, abs=1e-9)
     assert scores.evaluate(plain, image // 2)["fd_pixels"] > 1
     with pytest.raises(ValueError, match="no labels"):
