@@ -186,10 +186,11 @@ def labels(classes: int, n: int) -> np.ndarray:
 def initial_state(make: Callable, cfg, data_shape) -> GANState:
     """The state before the first step, for images of uint8[N, H, W, C]; a function of cfg alone."""
     gan, opts = make(cfg)
+    n = cfg.batch_size
     batch = {
-        "image": jnp.zeros((2, *data_shape[1:])),
-        "label": jnp.zeros(2, jnp.int32),
-        "slot": jnp.arange(2),
+        "image": jnp.zeros((n, *data_shape[1:])),
+        "label": jnp.zeros(n, jnp.int32),
+        "slot": jnp.arange(n),
     }
     return create_state(gan, opts, jax.random.key(cfg.seed), batch)
 

@@ -7,7 +7,8 @@ N(0, 0.02) and gains from N(1, 0.02). Kernels are 4x4 (the authors' code has 5x5
 output pixel is reached by the same number of taps.
 
 With `n_classes`, a label's one-hot code is concatenated to every layer's input in both networks:
-as in the conditional DCGAN of the same authors' code, after Mirza and Osindero 2014.
+as in the conditional DCGAN of the same authors' code, after Mirza and Osindero 2014. G can take it by
+conditional batch normalisation instead, and D by a head of its own (see `jaxgan.nn.conditional`).
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.nn.conv import Conv, ConvTranspose
+from jaxgan.nn.norm import ConditionalBatchNorm
 from jaxgan.nn.spectral import SpectralConv, SpectralDense
 
 SIZES = (8, 16, 32, 64, 128)
@@ -70,31 +72,44 @@ class Generator(_Net):
 
     image_size: int = 32
     channels: int = 1
+    conditional_norm: bool = (
+        False  # the label chooses batch norm's scales and biases, and enters nowhere else
+    )
+
+    def normalise_for(self, x, label, train: bool):
+        if not self.conditional_norm:
+            return self.normalise(x, train)
+        return ConditionalBatchNorm(self.n_classes, dtype=self.dtype, axis_name=self.axis)(
+            x, label, train=train
+        )
 
     @nn.compact
     def __call__(self, z, label=None, *, train: bool):
         levels = _levels(self.image_size)
         width = self.width << (levels - 1)
-        x = _join(z.astype(self.dtype), label, self.n_classes)
+        joined = None if self.conditional_norm else self.n_classes
+        x = _join(z.astype(self.dtype), label, joined)
         x = nn.Dense(16 * width, use_bias=False, dtype=self.dtype, kernel_init=_weights)(x)
-        x = nn.relu(self.normalise(x.reshape(-1, 4, 4, width), train))
+        x = nn.relu(self.normalise_for(x.reshape(-1, 4, 4, width), label, train))
         for level in range(levels - 1):
-            x = _join(x, label, self.n_classes)
+            x = _join(x, label, joined)
             x = self.layer(ConvTranspose, width >> (level + 1), use_bias=False)(x)
-            x = nn.relu(self.normalise(x, train))
-        x = _join(x, label, self.n_classes)
+            x = nn.relu(self.normalise_for(x, label, train))
+        x = _join(x, label, joined)
         x = self.layer(ConvTranspose, self.channels, use_bias=True)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 
 class Discriminator(_Net):
-    """Images [B, S, S, C], label i32[B] where conditional -> logits f32[B].
+    """Images [B, S, S, C], label i32[B] where conditional -> logits f32[B], or what `head` says.
 
     `norm` is the paper's batch normalisation; "none" is for penalties of an example's own gradient,
-    "spectral" normalises every weight instead.
+    "spectral" normalises every weight instead. A `head` is called (features [B, F], label) and takes the
+    place of the last layer.
     """
 
     norm: Literal["batch", "spectral", "none"] = "batch"
+    head: nn.Module | None = None
 
     @nn.compact
     def __call__(self, x, label=None, *, train: bool):
@@ -106,5 +121,7 @@ class Discriminator(_Net):
             x = self.layer(conv, self.width << level, use_bias=not normed)(x)
             x = nn.leaky_relu(self.normalise(x, train) if normed else x, 0.2)
         x = _join(x.reshape(x.shape[0], -1), label, self.n_classes)
+        if self.head is not None:
+            return self.head(x, label)
         x = dense(1, dtype=self.dtype, kernel_init=_weights)(x)
         return x[:, 0].astype(jnp.float32)

@@ -19,6 +19,7 @@ class Generator(nn.Module):
     features: int = 2
     activation: Literal["relu", "tanh", "leaky_relu"] = "relu"
     norm: bool = False  # batch normalisation before each activation
+    bounded: bool = False  # to (-1, 1), by tanh
     kernel_init: Initializer = nn.initializers.lecun_normal()
     axis: str | None = None
 
@@ -30,7 +31,8 @@ class Generator(nn.Module):
             if self.norm:
                 x = nn.BatchNorm(not train, momentum=0.9, axis_name=self.axis)(x)
             x = _ACTIVATIONS[self.activation](x)
-        return nn.Dense(self.features, kernel_init=self.kernel_init)(x)
+        x = nn.Dense(self.features, kernel_init=self.kernel_init)(x)
+        return nn.tanh(x) if self.bounded else x
 
 
 class Discriminator(nn.Module):

@@ -1,4 +1,7 @@
-"""Heads of a discriminator that knows labels or codes: from features [B, F] to float32."""
+"""Heads of a discriminator that knows labels or codes: from features [B, F] to float32.
+
+All are called (features, label), and most have no use for the label.
+"""
 
 from itertools import accumulate
 
@@ -52,7 +55,7 @@ class AuxiliaryClassifier(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, label=None):
         x = _features(x, self.dtype)
         source = nn.Dense(1, dtype=self.dtype, name="source")(x)[:, 0]
         classes = nn.Dense(self.n_classes, dtype=self.dtype, name="classes")(x)
@@ -76,7 +79,7 @@ class CodeHead(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, label=None):
         x = _features(x, self.dtype)
         y = nn.Dense(sum(self.categories) + self.continuous, dtype=self.dtype)(x).astype(jnp.float32)
         *logits, means = jnp.split(y, list(accumulate(self.categories)), axis=-1)

@@ -1,6 +1,8 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxgan.nets.dcgan import SIZES, Discriminator, Generator
 
@@ -103,3 +105,37 @@ def test_norm_of_the_discriminator(key):
     larger = jax.tree.map(lambda k: 100 * k if k.ndim > 1 else k, variables["params"])
     again = d.apply({**variables, "params": larger}, one, train=False)
     assert jnp.allclose(again, d.apply(variables, one, train=False), rtol=1e-4, atol=1e-5)
+
+
+def test_conditional_norm_takes_the_label_and_nothing_else_does(key):
+    g = Generator(width=4, image_size=8, n_classes=3, conditional_norm=True)
+    z, label = jax.random.normal(key, (6, 5)), jnp.array([0, 1, 2, 0, 1, 2])
+    variables = g.init(key, z, label, train=True)
+    plain = Generator(width=4, image_size=8).init(key, z, train=True)
+    kernels = [
+        {k: v["kernel"].shape for k, v in p["params"].items() if "kernel" in v} for p in (variables, plain)
+    ]
+    assert kernels[0] == kernels[1]
+    same = g.apply(variables, z, label, train=False)
+    np.testing.assert_array_equal(
+        same, g.apply(variables, z, (label + 1) % 3, train=False)
+    )  # scales start at 1
+    params = variables["params"]
+    norm = params["ConditionalBatchNorm_0"]
+    norm = {**norm, "scale": {"embedding": norm["scale"]["embedding"].at[0].add(1.0)}}
+    changed = {**variables, "params": {**params, "ConditionalBatchNorm_0": norm}}
+    moved = jnp.abs(g.apply(changed, z, label, train=False) - same).max((1, 2, 3)) > 0
+    np.testing.assert_array_equal(moved, label == 0)
+
+
+def test_a_head_takes_the_last_layers_place(key):
+    class Head(nn.Module):
+        def __call__(self, x, label):
+            return x.sum(1) + label
+
+    d, label = Discriminator(width=4, head=Head()), jnp.array([10.0, 20.0])
+    x = jax.random.normal(key, (2, 8, 8, 1))
+    variables = d.init(key, x, label, train=True)
+    assert "Dense_0" not in variables["params"]
+    both = [d.apply(variables, x, y, train=False) for y in (label, 0 * label)]
+    np.testing.assert_allclose(both[0] - both[1], label, rtol=1e-5)
