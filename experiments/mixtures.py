@@ -6,9 +6,10 @@ Measured so far, `--steps 10000` of the unrolled protocol's 25,000, seeds 0 to 4
 CPU cores, modes captured of 8 (mean and 95 % interval): gan 6.2 +- 1.0, pacgan 6.4 +- 1.4, r3gan
 7.2 +- 1.0, with 2.0 to 3.5 % of the samples within 3 standard deviations; none has settled by then.
 
-Several seeds run as lanes of one program. The folder OUT/DATA-PROTOCOL-METHOD holds `results.json`,
-samples over the true modes (`densities.png`, and as a film `densities.gif`) and the modes' shares over
-the steps (`shares.png`), all three of the first seed.
+Several seeds run as lanes of one program. The folder OUT/DATA-PROTOCOL-METHOD holds `results.json`, every
+seed's figures over the steps (`curves.png`) and, of the first seed, the modes' shares over the steps
+(`shares.png`) and samples: over the true modes of a mixture (`densities.png`, and as a film
+`densities.gif`), or of the stacked digits (`samples.png`).
 """
 
 import json
@@ -30,13 +31,14 @@ from scipy import stats
 from tqdm import tqdm
 
 from jaxgan import config, dynamics, parallel, plots, random, steps
-from jaxgan.config import Count, InputError, Natural, Rate, Seed
-from jaxgan.data import synthetic
+from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
+from jaxgan.data import load, synthetic
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses import adversarial, penalties
-from jaxgan.metrics.modes import drift, modes
+from jaxgan.metrics import judge as judges
+from jaxgan.metrics.modes import drift, modes, stacked_modes
 from jaxgan.nets.points import Discriminator, Generator
-from jaxgan.nn.minibatch import Packed
+from jaxgan.nn import minibatch
 from jaxgan.two_player import two_player
 
 
@@ -79,6 +81,17 @@ PROTOCOLS = {
         steps=25_000,
         loss="minimax",
     ),
+    # Metz et al. 2017, appendix A, where the ring's radius is 2; the batch is the notebook's.
+    "metz": Protocol(
+        Generator((128, 128), kernel_init=nn.initializers.orthogonal(0.8)),
+        Discriminator((128,), scale=0.25, kernel_init=nn.initializers.orthogonal(0.8)),
+        latent=256,
+        batch_size=512,
+        g_lr=1e-4,
+        d_lr=1e-4,
+        betas=(0.5, 0.999),
+        steps=25_000,
+    ),
     # Srivastava et al. 2017, and their code, where the loss is the usual one; its length is not given.
     "veegan": Protocol(
         Generator((128, 128)),
@@ -100,6 +113,17 @@ PROTOCOLS = {
         d_lr=1e-4,
         betas=(0.5, 0.9),
         steps=100_000,
+    ),
+    # Our own, for the stacked digits as vectors of 192 numbers; D is the smaller player, as in Metz et al.
+    "stacked": Protocol(
+        Generator((256, 256), features=192, bounded=True),
+        Discriminator((128, 128), activation="leaky_relu"),
+        latent=64,
+        batch_size=128,
+        g_lr=2e-4,
+        d_lr=2e-4,
+        betas=(0.5, 0.999),
+        steps=20_000,
     ),
 }
 
@@ -129,9 +153,10 @@ def _methods(cfg) -> dict[str, Method]:
         "wgan_gp": Method("wasserstein", gp, n_critic=5, betas=(0.5, 0.9)),
         "dragan": Method(penalties={"dragan": penalties.dragan}),
         "sngan": Method("hinge", d={"spectral": True}),
-        "r1": Method("non_saturating", {"r1": zero["r1"]}, betas=(0.0, 0.99)),
+        "gan_r1": Method("non_saturating", {"r1": zero["r1"]}, betas=(0.0, 0.99)),
         "gan_r1_r2": Method("non_saturating", zero, betas=(0.0, 0.99)),
         "rpgan": Method("relativistic", betas=(0.0, 0.99)),
+        "rpgan_r1": Method("relativistic", {"r1": zero["r1"]}, betas=(0.0, 0.99)),
         "r3gan": Method("relativistic", zero, betas=(0.0, 0.99)),
         "unrolled": Method(change=ahead),
         "look_ahead": Method(change=partial(ahead, stop_gradient=True)),
@@ -142,9 +167,10 @@ def _methods(cfg) -> dict[str, Method]:
 
 
 Name = Literal[
-    "gan", "lsgan", "wgan", "wgan_gp", "dragan", "sngan", "r1", "gan_r1_r2", "rpgan", "r3gan", "unrolled",
-    "look_ahead", "minibatch", "pacgan", "ttur"
+    "gan", "lsgan", "wgan", "wgan_gp", "dragan", "sngan", "gan_r1", "gan_r1_r2", "rpgan", "rpgan_r1", "r3gan",
+    "unrolled", "look_ahead", "minibatch", "pacgan", "ttur"
 ]  # fmt: skip
+ProtocolName = Literal["pacgan", "unrolled", "metz", "veegan", "wgan_gp", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -152,8 +178,8 @@ class Config:
     """A method on a mixture, over several seeds."""
 
     method: Name = "gan"  # what is changed against the protocol
-    protocol: Literal["pacgan", "unrolled", "veegan", "wgan_gp"] = "unrolled"  # networks, rates, batch, steps
-    data: Literal["ring", "grid"] = "ring"  # 8 modes on a circle, or 25 on a square lattice
+    protocol: ProtocolName = "unrolled"  # networks, rates, batch size, steps
+    data: Literal["ring", "grid", "stacked"] = "ring"  # modes: 8 on a circle, 25 on a lattice, 1000 of digits
     steps: Natural = 0  # generator updates; 0: as many as the protocol has
     seeds: Count = 5  # runs, each a lane of one program
     seed: Seed = 0  # of the first
@@ -161,31 +187,65 @@ class Config:
     pack: Count = 2  # examples that D judges together in pacgan
     gamma: Rate = 1.0  # of R1 and R2
     gp_weight: Rate = 0.1  # of the gradient penalty; its toy's, 10 for images
-    samples: Count = 2500  # behind each figure
+    ema_decay: Decay | None = None  # of the generator that is counted; none in the protocols
+    samples: Natural = 0  # behind each figure; 0: 2500, and 26,000 of stacked digits, as published
     moments: Count = 50  # at which the modes are counted, evenly over the run
     out: Path = Path("runs/mixtures")  # the folder of all results
 
 
+class Target(NamedTuple):
+    """What is to be learnt."""
+
+    draw: Callable  # (key, slot) -> f32[B, d]
+    figures: Callable  # samples f32[seeds, N, d] -> captured, high_quality, reverse_kl, shares, by seed
+    n_samples: int
+    mixture: synthetic.Mixture | None
+
+
+def target(cfg: Config) -> Target:
+    """The distribution of a config and how it is counted."""
+    if cfg.data != "stacked":
+        data = mixture(cfg)
+        return Target(
+            partial(synthetic.sample, data), jax.jit(jax.vmap(partial(modes, mixture=data))), 2500, data
+        )
+    digits = load("digits", image_size=8)
+    judge = judges.cached(digits)
+
+    def draw(key, slot):
+        return synthetic.stacked_digits(key, slot, digits.image, digits.label)[0].reshape(len(slot), -1)
+
+    def figures(samples):
+        seeds, n, _ = samples.shape
+        channels = np.moveaxis(plots.to_uint8(samples).reshape(-1, 8, 8, 3), -1, 1).reshape(-1, 8, 8, 1)
+        logits, _ = judges.judge(judge, channels, batch_size=4096)
+        return jax.vmap(stacked_modes)(logits.argmax(1).reshape(seeds, n, 3))
+
+    return Target(draw, figures, 26_000, None)
+
+
 def mixture(cfg: Config) -> synthetic.Mixture:
-    """The data, in the protocol's units."""
+    """The mixture, in the protocol's units."""
     if cfg.protocol == "wgan_gp":
         ring = partial(synthetic.ring, radius=2 / 1.414, std=0.02 / 1.414)
         grid = partial(synthetic.grid, spacing=2 / 2.828, std=0.05 / 2.828)
         return (ring if cfg.data == "ring" else grid)()
+    if cfg.protocol == "metz" and cfg.data == "ring":
+        return synthetic.ring(radius=2, std=0.02)
     return getattr(synthetic, cfg.data)()
 
 
 def make(cfg: Config) -> tuple[GAN, Optimizers, Method]:
     """The game of a method under a protocol."""
     protocol, method = PROTOCOLS[cfg.protocol], _methods(cfg)[cfg.method]
-    d = protocol.discriminator.clone(**method.d)
     loss = getattr(adversarial, method.loss or protocol.loss)
     gan = two_player(
         protocol.generator,
-        Packed(d, method.pack) if method.pack > 1 else d,
+        protocol.discriminator.clone(**method.d),
         loss=loss,
         latent=partial(random.normal, shape=(protocol.latent,)),
         penalties=method.penalties,
+        pack=method.pack,
     )
     b1, b2 = method.betas or protocol.betas
     # Without eps_root a unit that is dead has no derivative of its update, which unrolling needs.
@@ -193,18 +253,20 @@ def make(cfg: Config) -> tuple[GAN, Optimizers, Method]:
     d_opt = adam(protocol.d_lr * method.d_rate)
     if method.d_clip is not None:
         d_opt = optax.chain(d_opt, dynamics.clip_weights(method.d_clip))
-    opts = Optimizers(adam(protocol.g_lr), d_opt)
+    opts = Optimizers(adam(protocol.g_lr), d_opt, cfg.ema_decay)
     return method.change(gan, opts), opts, method
 
 
-def _lanes(cfg: Config):
-    """(the initial states, length -> (states) -> states, (states) -> samples f32[seeds, N, 2])."""
+def _lanes(cfg: Config, data: Target):
+    """(the initial states, length -> (states) -> states, (states) -> samples f32[seeds, N, d] and the mean
+    slope of D between them and the data f32[seeds])."""
     gan, opts, method = make(cfg)
-    protocol, data = PROTOCOLS[cfg.protocol], mixture(cfg)
+    protocol = PROTOCOLS[cfg.protocol]
+    discriminator, n = protocol.discriminator.clone(**method.d), cfg.samples or data.n_samples
     slot = jnp.arange(protocol.batch_size * method.pack)
 
     def batches(state):
-        draw = lambda turn: synthetic.sample(data, random.fold(state.key, state.step, "data", turn), slot)  # noqa: E731
+        draw = lambda turn: data.draw(random.fold(state.key, state.step, "data", turn), slot)  # noqa: E731
         image = jax.vmap(draw)(jnp.arange(method.n_critic))
         return {"image": image, "slot": jnp.broadcast_to(slot, image.shape[:2])}
 
@@ -217,17 +279,22 @@ def _lanes(cfg: Config):
         return jax.jit(lambda s: lanes(s, jnp.zeros(cfg.seeds)), donate_argnums=0, compiler_options=options)
 
     @jax.jit
-    def sample(states):
-        def one(g, key, step):
-            z = gan.latent(random.fold(key, step, "sample"), jnp.arange(cfg.samples))
-            return gan.sample(g.variables, z)
+    def look(states):
+        def one(g, d, key, step):
+            key = random.fold(key, step, "sample")
+            points = gan.sample(g.averaged, gan.latent(key, jnp.arange(n)))
+            few = jnp.arange(min(n // method.pack, 500) * method.pack)
+            real, fake = (minibatch.pack(x, method.pack) for x in (data.draw(key, few), points[few]))
+            x = penalties.interpolate(real, fake, key, few[:: method.pack])
+            critic = partial(discriminator.apply, d.variables, train=False)
+            return points, penalties.safe_norm(penalties.squared_gradient(critic, x)).mean()
 
-        return jax.vmap(one, (0, 0, None))(states.g, states.key, states.step)
+        return jax.vmap(one, (0, 0, 0, None))(states.g, states.d, states.key, states.step)
 
-    example = {"image": jnp.zeros((len(slot), data.centres.shape[1])), "slot": slot}
+    example = {"image": data.draw(jax.random.key(0), slot), "slot": slot}
     keys = jax.vmap(jax.random.key)(cfg.seed + jnp.arange(cfg.seeds))
     states = jax.vmap(lambda key: steps.create_state(gan, opts, key, example))(keys)
-    return states.replace(step=states.step[0]), run, sample
+    return states.replace(step=states.step[0]), run, look
 
 
 def interval(values) -> tuple[float, float]:
@@ -240,42 +307,54 @@ def interval(values) -> tuple[float, float]:
 
 def train(cfg: Config) -> dict:
     """Trains all seeds, and writes and returns the results."""
-    data, total = mixture(cfg), cfg.steps or PROTOCOLS[cfg.protocol].steps
-    moments = min(cfg.moments, total)
-    at = np.unique(np.linspace(0, total, moments + 1).round().astype(int))
-    states, run, sample = _lanes(cfg)
-    runs = {}
-    points, start = [np.asarray(sample(states))], time.perf_counter()
+    data, total = target(cfg), cfg.steps or PROTOCOLS[cfg.protocol].steps
+    at = np.unique(np.linspace(0, total, min(cfg.moments, total) + 1).round().astype(int))
+    states, run, look = _lanes(cfg, data)
+    start, runs, found, first = time.perf_counter(), {}, [], []
+
+    def count():
+        samples, slope = jax.device_get(look(states))
+        found.append(jax.device_get(data.figures(samples)) | {"slope": slope})
+        first.append(samples[0, :2500])
+
+    count()
     with tqdm(total=total, unit="step") as bar:
         for length in np.diff(at).tolist():
-            runs.setdefault(length, run(length))
+            if length not in runs:
+                runs[length] = run(length)
             states, metrics = runs[length](states)
-            points.append(np.asarray(sample(states)))
+            count()
             bar.update(length)
-            bar.set_postfix(D=f"{metrics['d/loss'].mean():.2f}", G=f"{metrics['g/loss'].mean():.2f}")
-    points = np.stack(points, 1)  # [seeds, moments + 1, N, 2]
-    figures = jax.jit(jax.vmap(jax.vmap(partial(modes, mixture=data))))(points)
-    last = {name: np.asarray(figures[name])[:, -1] for name in ("captured", "high_quality", "reverse_kl")}
-    half = len(at) // 2
-    last["drift"] = np.stack([drift(s[half:]) for s in figures["shares"]])
+            bar.set_postfix(
+                D=f"{metrics['d/loss'].mean():.2f}",
+                G=f"{metrics['g/loss'].mean():.2f}",
+                captured=f"{found[-1]['captured'].mean():.1f}",
+            )
+    figures = {name: np.stack([moment[name] for moment in found], 1) for name in found[0]}  # [seeds, T, ...]
+    shares = figures.pop("shares")
+    last = {name: values[:, -1] for name, values in figures.items()}
+    last["drift"] = np.stack([drift(s[len(at) // 2 :]) for s in shares])
     results = {
         "config": asdict(cfg) | {"out": str(cfg.out)},
         "steps": total,
         "minutes": (time.perf_counter() - start) / 60,
         "moments": at.tolist(),
-        "captured": np.asarray(figures["captured"]).tolist(),
-        **{
-            f"{name}_at_the_end": [None if np.isnan(x) else x for x in v.tolist()] for name, v in last.items()
-        },
+        **{name: _finite(values) for name, values in figures.items()},
+        "at_the_end": {name: _finite(values) for name, values in last.items()},
     }
     folder = cfg.out / f"{cfg.data}-{cfg.protocol}-{cfg.method}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results, indent=1))
-    title = f"{cfg.method} on the {cfg.data}, {cfg.protocol} protocol, seed {cfg.seed}"
-    plots.densities(folder / "densities.png", points[0], at, data, title)
-    plots.animation(folder / "densities.gif", plots.density_frames(points[0], at, data))
-    plots.mode_shares(folder / "shares.png", figures["shares"][0], at, title)
-    print(f"{title.rpartition(',')[0]}: {total:,} steps, {cfg.seeds} seeds, {results['minutes']:.1f} minutes")
+    (folder / "results.json").write_text(json.dumps(results) + "\n")
+    title = f"{cfg.method} on the {cfg.data}, {cfg.protocol} protocol"
+    plots.seeds(folder / "curves.png", figures, at, title)
+    plots.mode_shares(folder / "shares.png", shares[0], at, f"{title}, seed {cfg.seed}")
+    if data.mixture is None:
+        images = plots.to_uint8(first[-1][:64].reshape(-1, 8, 8, 3))
+        plots.picture(plots.grid(images)).save(folder / "samples.png")
+    else:
+        plots.densities(folder / "densities.png", first, at, data.mixture, f"{title}, seed {cfg.seed}")
+        plots.animation(folder / "densities.gif", plots.density_frames(first, at, data.mixture))
+    print(f"{title}: {total:,} steps, {cfg.seeds} seeds, {results['minutes']:.1f} minutes")
     for name, values in last.items():
         mean, half_width = interval(values)
         each = ", ".join(f"{v:.3g}" for v in values)
@@ -284,9 +363,19 @@ def train(cfg: Config) -> dict:
     return results
 
 
+def _finite(values) -> list:
+    """The array as nested lists for JSON, None for what is not finite."""
+    values = np.asarray(values, float)
+    return np.where(np.isfinite(values), values, None).tolist()
+
+
 def main(cfg: Config):
     """Checks the config and trains."""
     config.check(cfg)
+    if (cfg.data == "stacked") != (cfg.protocol == "stacked"):
+        raise InputError(
+            f"--data {cfg.data} with --protocol {cfg.protocol}: stacked digits go with stacked alone"
+        )
     train(cfg)
 
 

@@ -156,3 +156,18 @@ def mode_shares(path: Path, shares, steps, title: str) -> None:
     axis.stackplot(steps, shares.T, colors=colours, linewidth=0)
     axis.set(xlim=(steps[0], steps[-1]), ylim=(0, 1), xlabel="generator steps", ylabel="share of samples")
     figure.savefig(path, dpi=110)
+
+
+def seeds(path: Path, figures: dict, steps, title: str) -> None:
+    """Each figure f32[seeds, T] over the steps: every seed's line, and their mean in black."""
+    figure = Figure((9, 2.2 * len(figures) + 0.6), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(figures), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (name, values) in zip(axes, figures.items(), strict=True):
+        values = np.asarray(values, float)
+        axis.plot(steps, values.T, linewidth=0.8, alpha=0.7)
+        axis.plot(steps, values.mean(0), "k", linewidth=1.6)
+        axis.set_ylabel(name.replace("_", " "))
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("generator steps")
+    figure.savefig(path, dpi=110)

@@ -21,7 +21,8 @@ def test_every_method_makes_a_step_of_its_own(name, protocol):
     assert set(mixtures._methods(Config())) == set(get_args(mixtures.Name))
     gan, opts, method = make(Config(method=name, protocol=protocol))
     slot = jnp.arange(4 * method.pack)
-    batch = {"image": jnp.zeros((len(slot), 2)), "slot": slot}
+    features = PROTOCOLS[protocol].generator.features
+    batch = {"image": jnp.zeros((len(slot), features)), "slot": slot}
     batches = jax.tree.map(lambda x: jnp.stack([x] * method.n_critic), batch)
     state = jax.eval_shape(partial(steps.create_state, gan, opts), jax.random.key(0), batch)
     after, metrics = jax.eval_shape(partial(steps.train_step, gan, opts), state, batches)
@@ -48,8 +49,9 @@ def test_unrolling_changes_the_generators_update():
 
 def test_a_lane_is_the_run_of_its_seed():
     def samples(**options):
-        states, run, sample = mixtures._lanes(Config(method="pacgan", samples=20, **options))
-        return sample(run(3)(states)[0])
+        cfg = Config(method="pacgan", samples=20, **options)
+        states, run, look = mixtures._lanes(cfg, mixtures.target(cfg))
+        return look(run(3)(states)[0])[0]
 
     both, one, other = samples(seeds=2, seed=3), samples(seeds=1, seed=4), samples(seeds=1, seed=9)
     np.testing.assert_allclose(one[0], both[1], atol=1e-4)
@@ -60,7 +62,7 @@ def test_what_a_run_leaves(tmp_path, capsys):
     cfg = Config(seeds=2, steps=4, moments=2, samples=50, out=tmp_path)
     results = train(cfg)
     folder = tmp_path / "ring-unrolled-gan"
-    names = ["densities.gif", "densities.png", "results.json", "shares.png"]
+    names = ["curves.png", "densities.gif", "densities.png", "results.json", "shares.png"]
     assert sorted(p.name for p in folder.iterdir()) == names
     assert json.loads((folder / "results.json").read_text()) == results
     assert results["moments"] == [0, 2, 4]
