@@ -41,7 +41,7 @@ class _Spectral:
         start = lambda: _unit(nn.initializers.normal()(self.make_rng("params"), value.shape[-1:]))  # noqa: E731
         u = self.variable("spectral", "u", start)
         moves = self.is_mutable_collection("spectral") and not self.is_initializing()
-        value, moved = spectral_norm(value, u.value, int(moves))
+        value, moved = spectral_norm(value, u.value, self.iterations if moves else 0)
         if moves:
             u.value = moved
         return value
@@ -50,10 +50,16 @@ class _Spectral:
 class SpectralConv(_Spectral, Conv):
     """`Conv` with a kernel of spectral norm 1."""
 
+    iterations: int = 1  # of the power iteration, at each step of training
+
 
 class SpectralDense(_Spectral, nn.Dense):
     """`flax.linen.Dense` with a kernel of spectral norm 1."""
 
+    iterations: int = 1
+
 
 class SpectralEmbed(_Spectral, nn.Embed):
     """`flax.linen.Embed` with an embedding of spectral norm 1, as a matrix [num_embeddings, features]."""
+
+    iterations: int = 1

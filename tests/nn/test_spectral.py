@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxgan.nn.spectral import SpectralConv, spectral_norm
+from jaxgan.nn.spectral import SpectralConv, SpectralDense, SpectralEmbed, spectral_norm
 
 
 def _top(kernel):
@@ -44,3 +45,15 @@ def test_the_vector_moves_where_its_collection_is_mutable_alone(key):
         variables = {**variables, **stats}
     normalised, _ = spectral_norm(variables["params"]["kernel"], variables["spectral"]["u"], 0)
     np.testing.assert_allclose(_top(normalised), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [SpectralConv(8, (3, 3)), SpectralDense(8), SpectralEmbed(3, 8)], ids=repr)
+def test_many_iterations_are_as_many_steps_of_one(layer, key):
+    x = jnp.array([0, 2]) if isinstance(layer, SpectralEmbed) else jax.random.normal(key, (2, 5, 5, 3))
+    variables = layer.init(key, x)
+    y, at_once = layer.clone(iterations=7).apply(variables, x, mutable=["spectral"])
+    for _ in range(7):
+        one_by_one, stats = layer.apply(variables, x, mutable=["spectral"])
+        variables = {**variables, **stats}
+    np.testing.assert_allclose(at_once["spectral"]["u"], variables["spectral"]["u"], rtol=1e-5)
+    np.testing.assert_allclose(y, one_by_one, rtol=1e-5)
