@@ -1,7 +1,7 @@
 """How the two players move: the Jacobian of their motion, and updates other than alternating ones.
 
 A variant is a GAN made from a GAN, an optax transformation, or a train step that an experiment names
-as its `train_step`, so each goes with any loss, penalty, optimiser, device axis and lanes. Optimistic
+as its own, so each goes with any loss, penalty, optimiser, device axis and lanes. Optimistic
 updates are optax's own: `simultaneous_step` with `optax.optimistic_gradient_descent` or
 `optax.optimistic_adam_v2` for both players (Daskalakis et al. 2018).
 """
@@ -23,7 +23,7 @@ from jaxgan.steps import d_step, g_step, shared_key, train_step, update
 
 def vector_field(d_loss: Callable, g_loss: Callable) -> Callable:
     """The motion of any two-player game in continuous time, each player down its own gradient
-    (Mescheder et al. 2017, section 2.2).
+    (Mescheder et al. 2017).
 
     Args:
       d_loss, g_loss: (d_params, g_params) -> f[], of any two pytrees.
@@ -96,7 +96,7 @@ def unrolled(
 
 def consensus(gan: GAN, gamma, *, axis: str | None = None) -> GAN:
     """Adds gamma / 2 ||v||^2 to both losses, v being both players' gradients: v becomes
-    v + gamma J^T v with J the Jacobian of v (Mescheder et al. 2017, section 4).
+    v + gamma J^T v with J the Jacobian of v (Mescheder et al. 2017).
 
     The paper updates both players at once, as `simultaneous_step` does. v is the gradient of the batch
     at hand, or of a microbatch.
@@ -194,7 +194,7 @@ def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dic
 
 def gated_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, threshold=0.8, **options):
     """`train_step`, but D stays as it is, statistics and optimiser state included, where it is right on
-    more than `threshold` of the batch (3D-GAN: Wu et al. 2016, section 3.1).
+    more than `threshold` of the batch (3D-GAN: Wu et al. 2016).
 
     The accuracy is D's before the update, on the update's own batch, real and generated halves alike.
 
@@ -242,7 +242,10 @@ def wgan_schedule(n_critic=5, *, many=100, first=25, every=500) -> Callable:
 def scheduled_step(gan: GAN, opts: Optimizers, state: GANState, batches: tuple, **options):
     """`train_step` with a number of discriminator updates that may depend on the step.
 
-    An experiment names it as its `train_step` and has, beside it,
+    An experiment has, beside `make`,
+
+        def train_step(cfg):
+            return dynamics.scheduled_step
 
         def batches(cfg, data, slot):
             schedule = dynamics.wgan_schedule(cfg.n_critic)

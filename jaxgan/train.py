@@ -125,7 +125,8 @@ def main(config_class: type, make: Callable, argv: list[str] | None = None) -> N
 
     Raises:
       TypeError: if the module that defines the config has another `make`, or none: it is where a
-        resumed or loaded run looks for it (and for `train_step` and `batches`, if the method has its own).
+        resumed or loaded run looks for it (and for the method's own `train_step(cfg)` and
+        `batches(cfg, data, slot)`, if it has any).
     """
 
     @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def _chunk(module, cfg, loop: Loop, n_devices: int) -> Callable:
     """(state, data, slot, length) -> (state, metrics), to be compiled."""
     axis = parallel.AXIS if n_devices > 1 else None
     gan, opts = module.make(cfg, axis)
-    train_step = getattr(module, "train_step", steps.train_step)
+    train_step = module.train_step(cfg) if hasattr(module, "train_step") else steps.train_step
     step = partial(train_step, gan, opts, axis=axis, accumulate=loop.accumulate)
     batches = getattr(module, "batches", _batches)
 

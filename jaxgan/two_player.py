@@ -17,7 +17,7 @@ from jaxgan.nn import minibatch
 from jaxgan.random import fold
 
 _NONE = MappingProxyType({})
-LECAM_DECAY = 0.99  # of the anchors, as in Tseng et al. 2021, section 4.1
+LECAM_DECAY = 0.99  # of the anchors, as in the StyleGAN2 code of Tseng et al. 2021
 
 
 def _apply(net: nn.Module, params, stats, *args):
@@ -42,7 +42,7 @@ def two_player(
     g_penalties: Mapping[str, Callable] = _NONE,
     every: Mapping[str, int] = _NONE,
     pack: int = 1,
-    flip: float = 0.0,
+    flip: float | None = None,
     top_k: Callable | None = None,
     lecam: float | None = None,
     d_auxiliary: Callable | None = None,
@@ -66,7 +66,7 @@ def two_player(
       g_penalties: the same for G's loss.
       every: by a penalty's name, that it is taken in one step of n, and n times as heavy (lazy
         regularisation, Karras et al. 2020, section 3.1).
-      pack: how many examples D judges together (PacGAN: Lin et al. 2018, section 2); all of D's inputs
+      pack: how many examples D judges together (PacGAN: Lin et al. 2018); all of D's inputs
         are packed, and so a penalty's norm is a pack's.
       flip: the probability with which an example's (a pack's) real and fake change sides in D's loss.
       top_k: step -> how many of a device's best samples (packs) G learns from.
@@ -122,7 +122,7 @@ def two_player(
             return judge(state.d.stats, x, *given(batch))[0]
 
         sides = real_logits, fake_logits
-        if flip:
+        if flip is not None:
             flipped = random.uniform(fold(key, "flip"), slot) < flip
             sides = adversarial.flip(*sides, flipped)
         terms = taken(penalties, state.step, critic, real, fake, key, slot)

@@ -472,7 +472,7 @@ def _counting():
 def _critic_chunk(schedule):
     module = SimpleNamespace(
         make=lambda cfg, axis=None: _counting(),
-        train_step=dynamics.scheduled_step,
+        train_step=lambda cfg: dynamics.scheduled_step,
         batches=lambda cfg, data, slot: partial(
             resident.scheduled, data, slot=slot, batch_size=cfg.batch_size, schedule=schedule
         ),

@@ -95,3 +95,20 @@ def test_mode_shares_are_stacked_to_scale(tmp_path):
     top = frame[frame < len(column) // 2].max()
     bottom = frame[frame > len(column) // 2].min()
     assert (first + second) / (bottom - top) == pytest.approx(0.75, rel=0.02)  # a quarter is of no mode
+
+
+def test_seeds_have_a_line_each_and_their_mean_in_black(tmp_path):
+    """A figure a panel: seeds at 0, 1 and 5 have their mean at 2, two fifths of the way up."""
+    flat = np.broadcast_to(np.array([[0.0], [1.0], [5.0]]), (3, 4))
+    plots.seeds(tmp_path / "two.png", {"up": flat, "down": -flat}, np.arange(4), "title")
+    plots.seeds(tmp_path / "one.png", {"up": flat}, np.arange(4), "title")
+    two, one = (np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB"), int) for n in ("two", "one"))
+    assert len(two) > 1.6 * len(one)
+    column = one[:, one.shape[1] // 2]
+    coloured = np.flatnonzero(np.ptp(column, axis=1) > 60)
+    lines = [rows.mean() for rows in np.split(coloured, np.flatnonzero(np.diff(coloured) > 3) + 1)]
+    assert len(lines) == 3
+    top, _, bottom = lines
+    black = np.flatnonzero(column.max(1) < 60)
+    inside = black[(black > top + 3) & (black < bottom - 3)]
+    assert (bottom - inside.mean()) / (bottom - top) == pytest.approx(2 / 5, abs=0.02)

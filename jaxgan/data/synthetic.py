@@ -30,10 +30,10 @@ def sample(mixture: Mixture, key, slot):
 def ring(n_modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """Normal modes at equal angles on a circle, the first at angle 0. The published variants:
 
-    - PacGAN (Lin et al. 2018, section 4.1; its code), the defaults; the notebook of unrolled GAN has the
+    - PacGAN (Lin et al. 2018, table 1; its code), the defaults; the notebook of unrolled GAN has the
       same radius and std.
     - Unrolled GAN (Metz et al. 2017, appendix A): `ring(radius=2, std=0.02)`.
-    - WGAN-GP's toy (Gulrajani et al. 2017, figure 2; its code): `ring(radius=2 / 1.414, std=0.02 / 1.414)`,
+    - WGAN-GP's toy (Gulrajani et al. 2017, figure 1; its code): `ring(radius=2 / 1.414, std=0.02 / 1.414)`,
       of unit variance in each coordinate.
 
     Modes placed by `linspace(0, 2 pi, 8)`, as in that notebook, are seven: the last falls on the first,
@@ -78,7 +78,7 @@ def embedded(
 def swiss_roll(key, slot, noise: float = 0.25):
     """A spiral with normal noise, f32[B, 2]: (t cos t, t sin t) / 7.5 for t uniform in [1.5 pi, 4.5 pi).
 
-    WGAN-GP's toy (Gulrajani et al. 2017, figure 2; its code): scikit-learn's roll without its height;
+    WGAN-GP's toy (Gulrajani et al. 2017, figure 1; its code): scikit-learn's roll without its height;
     the noise, too, is divided by 7.5.
     """
     t = random.uniform(random.fold(key, "t"), slot, minval=1.5 * jnp.pi, maxval=4.5 * jnp.pi)

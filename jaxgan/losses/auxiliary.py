@@ -21,7 +21,7 @@ def cross_entropy(scores, label):
 
 def multi_hinge(scores, label):
     """max(0, 1 - s_label + max over the other s), Crammer and Singer's hinge (Kavalerov, Czaja and
-    Chellappa 2021, equations 5 to 7).
+    Chellappa 2021).
 
     Scores [B, K + 1], the last of which stands for "fake": D lowers it on real images with their labels
     and on fake ones with K, G on fake ones with the labels that they were made from.
@@ -33,8 +33,8 @@ def multi_hinge(scores, label):
 
 def gaussian_code(mean, code):
     """(code - mean)^2 / 2 summed over the code's numbers, arrays [B, n]: -log Q(code) with unit variance,
-    without its constant (Chen et al. 2016, section 5 and appendix C). With `cross_entropy` for a
-    categorical code, D and G lower -log Q to raise the mutual information's bound (equation 5)."""
+    without its constant (Chen et al. 2016, section 6; the paper learns the variance). With `cross_entropy`
+    for a categorical code, D and G lower -log Q to raise the mutual information's bound (equation 5)."""
     if mean.shape != code.shape:
         raise ValueError(f"the code {code.shape} and its predicted mean {mean.shape} differ in shape")
     return jnp.square(code - mean).sum(1) / 2

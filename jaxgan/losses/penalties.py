@@ -52,7 +52,7 @@ def _to_slope_one(critic, x, one_sided):
 
 def gradient_penalty(critic, real, fake, key, slot, *, weight: float = 10.0, one_sided: bool = False):
     """weight (||grad D|| - 1)^2 between real and fake (Gulrajani et al. 2017, equation 3); one-sided,
-    slopes below 1 are free (Petzka, Fischer and Lukovnikov 2018, equation 8)."""
+    slopes below 1 are free (Petzka, Fischer and Lukovnikov 2018)."""
     return weight * _to_slope_one(critic, interpolate(real, fake, key, slot), one_sided)
 
 
@@ -80,7 +80,7 @@ def r2(critic, real, fake, key, slot, *, gamma: float = 10.0):
 
 
 def zero_centred(critic, real, fake, key, slot, *, weight: float = 10.0):
-    """weight ||grad D||^2 between real and fake (Thanh-Tung, Tran and Venkatesh 2019, section 5)."""
+    """weight ||grad D||^2 between real and fake (Thanh-Tung, Tran and Venkatesh 2019)."""
     return weight * squared_gradient(critic, interpolate(real, fake, key, slot))
 
 
@@ -90,9 +90,11 @@ def drift(critic, real, fake, key, slot, *, weight: float = 1e-3):
     return weight * _per_example(jnp.square(critic(real)))
 
 
-def consistency(critic, real, fake, key, slot, *, augment, weight: float = 10.0, weight_fake: float = 0.0):
+def consistency(
+    critic, real, fake, key, slot, *, augment, weight: float = 10.0, weight_fake: float | None = None
+):
     """weight (D(x) - D(T(x)))^2 on real data, T an augmentation (CR; Zhang et al. 2020, equation 3), and
-    with `weight_fake` the same on generated data (bCR; Zhao et al. 2021, algorithm 1).
+    with `weight_fake` the same on generated data (bCR; Zhao et al. 2021).
 
     Args:
       augment: (key, data, slot) -> data.
@@ -103,12 +105,14 @@ def consistency(critic, real, fake, key, slot, *, augment, weight: float = 10.0,
         return _per_example(jnp.square(critic(x) - critic(moved)))
 
     total = weight * change(real, "real")
-    return total + weight_fake * change(lax.stop_gradient(fake), "fake") if weight_fake else total
+    if weight_fake is None:
+        return total
+    return total + weight_fake * change(lax.stop_gradient(fake), "fake")
 
 
 def lecam(real_logits, fake_logits, real_anchor, fake_anchor):
     """(D(x) - fake_anchor)^2 where above it, and (real_anchor - D(G(z)))^2 where below, [B]: logits are
-    drawn to the other side's running mean (Tseng et al. 2021, equation 4; one-sided as in their code).
+    drawn to the other side's running mean (Tseng et al. 2021, one-sided as in their code).
 
     The anchors are moving averages of D's mean logits on real and on fake data.
     """
@@ -131,7 +135,7 @@ def orthogonal(params, *, weight: float = 1e-4, diagonal: bool = False):
 
 
 def normalise_gradient(critic):
-    """The critic D / (||grad D|| + |D|), whose slope is 1 at most (Wu et al. 2021, equation 8).
+    """The critic D / (||grad D|| + |D|), whose slope is 1 at most (Wu et al. 2021).
 
     It is a critic itself, for data [B, ...] and one logit an example; nothing of the network changes.
     """
@@ -162,7 +166,7 @@ def path_length(generate, z, fake, key, slot, *, mean, weight: float = 2.0):
 
 def mode_seeking(generate, z, fake, key, slot, *, latent, weight: float = 1.0):
     """weight / (|G(z) - G(z')| / |z - z'| + 1e-5), mean absolute differences, for a second latent z' of
-    the same condition (Mao et al. 2019, equation 3)."""
+    the same condition (Mao et al. 2019)."""
     other = latent(random.fold(key, "mode seeking"), slot)
     far = _per_example(jnp.abs(generate(other) - fake)) / _per_example(jnp.abs(other - z))
     return weight / (far + 1e-5)
@@ -170,6 +174,6 @@ def mode_seeking(generate, z, fake, key, slot, *, latent, weight: float = 1.0):
 
 def latent_consistency(critic, generate, z, fake, key, slot, *, std: float = 0.03):
     """How far D and G move with z + N(0, std^2): ((D(G(z)) - D(G(z')))^2 [B], (G(z) - G(z'))^2 [B]).
-    D is made to move less, G more (zCR; Zhao et al. 2021, algorithm 2)."""
+    D is made to move less, G more (zCR; Zhao et al. 2021)."""
     other = generate(z + std * random.normal(random.fold(key, "latent consistency"), slot, z.shape[1:]))
     return _per_example(jnp.square(critic(fake) - critic(other))), _per_example(jnp.square(fake - other))

@@ -31,7 +31,7 @@ def captured(counts):
 def reverse_kl(counts):
     """KL(p || uniform) in nats, of p in proportion to counts i32[K]: 0 to log K, and NaN if all are 0.
 
-    Lin et al. 2018 (PacGAN), section 4.1. Of a perfect sampler N samples have (K - 1) / (2 N) in the mean.
+    Lin et al. 2018 (PacGAN), table 1. Of a perfect sampler N samples have (K - 1) / (2 N) in the mean.
     """
     p = counts / counts.sum()
     return xlogy(p, p * len(counts)).sum()
@@ -80,6 +80,6 @@ def modes(samples, mixture: Mixture, *, n_std: float = 3.0) -> dict:
 
 def stacked_modes(digits) -> dict:
     """`captured`, `reverse_kl` and `shares` over 1000 modes, of the digits i32[N, 3] that a classifier sees
-    in the three channels. Every sample counts (Lin et al. 2018, section 4.2: N = 26,000)."""
+    in the three channels. Every sample counts (Lin et al. 2018, table 2: N = 26,000)."""
     mode = mode_number(digits)
     return _figures(mode, jnp.ones_like(mode), 1000)

@@ -59,7 +59,7 @@ def minibatch_std(x, group: int = 4, *, axis: str | None = None):
     """x [B, ..., C] -> [B, ..., C + 1]: the last channel tells how much a group's examples differ.
 
     It is the standard deviation over the group of each feature at each pixel, averaged over both
-    (Karras et al. 2018, section 4.3): one number for each of the B / group groups of the examples
+    (Karras et al. 2018, section 3): one number for each of the B / group groups of the examples
     i, i + B / group, i + 2 B / group, ... A batch smaller than `group` is one group. With variance v
     it is v / (sqrt(v + 1e-8) + 1e-4), the authors' sqrt(v + 1e-8) less its value where v is 0: so
     equal examples give 0, and the derivatives there are finite, to any order.
@@ -94,7 +94,7 @@ class MinibatchStd(nn.Module):
 
 def pack(x, m: int):
     """x [B, ..., C] -> [B / m, ..., m C]: m neighbours' channels joined, for a discriminator that judges
-    m examples by one logit (PacGAN; Lin, Khetan, Fanti and Oh 2018, section 2).
+    m examples by one logit (PacGAN; Lin, Khetan, Fanti and Oh 2018).
 
     Neighbours stay together on every number of devices and microbatches, so it needs no device axis:
     each shard packs its own. The logits are [B / m], and a mean of losses is one over packs.
