@@ -17,55 +17,33 @@ Published: a Parzen-window log-likelihood of 132 on MNIST (table 1), a measure n
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
-import optax
-
-from jaxgan import random, train
-from jaxgan.config import Count, Decay, Rate, Seed
+from experiments import dcgan
+from jaxgan import train
+from jaxgan.config import Count
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses.adversarial import non_saturating
-from jaxgan.nets import dcgan
 from jaxgan.two_player import two_player
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(dcgan.Config):
     """Conditional GAN."""
 
-    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH; with labels
-    split: str = "train"  # of a TFDS set
-    image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels
-    channels: int | None = None  # 1 or 3; as the data has if not given
     n_classes: int | None = None  # as the data has if not given
-    width: Count = 64  # channels next to the image, doubled at each level inward
     latent: Count = 100  # numbers in z, uniform in [-1, 1)
-    batch_size: Count = 64  # real examples in one update of D
-    steps: Count = 6000  # generator updates
-    n_critic: Count = 1  # discriminator updates for one of the generator
-    shared_draws: bool = False  # G learns from the images that D has just judged: a tenth faster
-    g_lr: Rate = 2e-3  # the generator's learning rate
-    d_lr: Rate = 2e-4  # the discriminator's learning rate
-    beta1: Decay = 0.5  # of Adam
-    beta2: Decay = 0.999  # of Adam
-    ema_decay: Decay | None = 0.998  # of the generator's average
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
-    seed: Seed = 0  # of the run's key
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    net = dict(width=cfg.width, n_classes=cfg.n_classes, dtype=cfg.dtype, axis=axis)
     gan = two_player(
-        dcgan.Generator(image_size=cfg.image_size, channels=cfg.channels, **net),
-        dcgan.Discriminator(**net),
+        dcgan.generator(cfg, axis, n_classes=cfg.n_classes),
+        dcgan.discriminator(cfg, axis, n_classes=cfg.n_classes),
         loss=non_saturating,
-        latent=partial(random.uniform, shape=(cfg.latent,), minval=-1.0),
+        latent=dcgan.latent(cfg),
         condition="label",
     )
-    adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay, cfg.shared_draws)
+    return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":

@@ -50,17 +50,37 @@ class Config:
     seed: Seed = 0  # of the run's key
 
 
+def generator(cfg, axis: str | None, **options) -> dcgan.Generator:
+    """G of a config that has this one's fields."""
+    size = dict(image_size=cfg.image_size, channels=cfg.channels, width=cfg.width)
+    return dcgan.Generator(**size, dtype=cfg.dtype, axis=axis, **options)
+
+
+def discriminator(cfg, axis: str | None, **options) -> dcgan.Discriminator:
+    """D of a config that has this one's fields."""
+    return dcgan.Discriminator(width=cfg.width, dtype=cfg.dtype, axis=axis, **options)
+
+
+def latent(cfg):
+    """(key, slot) -> z f32[B, latent], uniform in [-1, 1)."""
+    return partial(random.uniform, shape=(cfg.latent,), minval=-1.0)
+
+
+def optimizers(cfg) -> Optimizers:
+    """Adam for both players, and G's average."""
+    adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
+    return Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay, cfg.shared_draws)
+
+
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    net = dict(width=cfg.width, dtype=cfg.dtype, axis=axis)
     gan = two_player(
-        dcgan.Generator(image_size=cfg.image_size, channels=cfg.channels, **net),
-        dcgan.Discriminator(**net),
+        generator(cfg, axis),
+        discriminator(cfg, axis),
         loss=non_saturating,
-        latent=partial(random.uniform, shape=(cfg.latent,), minval=-1.0),
+        latent=latent(cfg),
     )
-    adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay, cfg.shared_draws)
+    return gan, optimizers(cfg)
 
 
 if __name__ == "__main__":

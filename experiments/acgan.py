@@ -1,0 +1,58 @@
+"""AC-GAN: D also names the class (Odena, Olah and Shlens 2017, https://arxiv.org/abs/1610.09585).
+
+    python -m experiments.acgan
+
+G is given the label, D is not: beside its logit it says which class it sees. D and G both lower the cross
+entropy of the class, D on real and generated images, G on generated ones.
+
+MEASURED
+
+Published: an Inception score of 8.25 +- 0.07 on CIFAR-10.
+"""
+
+from dataclasses import dataclass
+
+from experiments import cgan, dcgan
+from jaxgan import train
+from jaxgan.config import Count, Rate
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.losses.auxiliary import cross_entropy
+from jaxgan.nn.conditional import AuxiliaryClassifier
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config(cgan.Config):
+    """Auxiliary classifier GAN."""
+
+    width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
+    d_class_weight: Rate = 1.0  # of the classes' cross entropy in D's loss
+    g_class_weight: Rate = 1.0  # of the classes' cross entropy in G's loss
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+
+    def d_auxiliary(of_real, of_fake, batch, z):
+        both = cross_entropy(of_real, batch["label"]) + cross_entropy(of_fake, batch["label"])
+        return {"classes": cfg.d_class_weight * both}
+
+    def g_auxiliary(of_fake, batch, z):
+        return {"classes": cfg.g_class_weight * cross_entropy(of_fake, batch["label"])}
+
+    gan = two_player(
+        dcgan.generator(cfg, axis, n_classes=cfg.n_classes),
+        dcgan.discriminator(cfg, axis, head=AuxiliaryClassifier(cfg.n_classes)),
+        loss=non_saturating,
+        latent=dcgan.latent(cfg),
+        condition="label",
+        d_auxiliary=d_auxiliary,
+        g_auxiliary=g_auxiliary,
+    )
+    return gan, dcgan.optimizers(cfg)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

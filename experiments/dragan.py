@@ -1,0 +1,49 @@
+"""DRAGAN: D's slope is drawn to 1 around the data (Kodali et al. 2017, https://arxiv.org/abs/1705.07215).
+
+    python -m experiments.dragan
+
+DCGAN's losses, and for D gp_weight (||grad D|| - 1)^2 at real images moved a random part of the way to
+themselves plus noise of half the data's standard deviation. D has no batch normalisation.
+
+MEASURED
+
+Published: an Inception score of 6.59 and an FID of 34.69 on CIFAR-10, by StudioGAN's implementation.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from experiments import dcgan
+from jaxgan import train
+from jaxgan.config import Count, Rate
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses import penalties
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config(dcgan.Config):
+    """DRAGAN."""
+
+    width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
+    gp_weight: Rate = 10.0  # of the penalty, lambda
+    scale: Rate = 0.5  # of the noise, in standard deviations of the data
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    penalty = partial(penalties.dragan, weight=cfg.gp_weight, scale=cfg.scale, axis=axis)
+    gan = two_player(
+        dcgan.generator(cfg, axis),
+        dcgan.discriminator(cfg, axis, norm="none"),
+        loss=non_saturating,
+        latent=dcgan.latent(cfg),
+        penalties={"dragan": penalty},
+    )
+    return gan, dcgan.optimizers(cfg)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

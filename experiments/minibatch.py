@@ -1,0 +1,67 @@
+"""Minibatch features: D compares the examples of a batch (Salimans et al. 2016, https://arxiv.org/abs/1606.03498).
+
+    python -m experiments.minibatch
+
+DCGAN's game, with more features before D's last layer that tell how alike an example is to the rest of
+its batch; the generated batch of a G that has collapsed gives itself away by them. `std` is ProGAN's
+simpler one, the mean standard deviation over the batch (Karras et al. 2018, section 3).
+
+MEASURED
+
+Published: an Inception score of 8.09 +- 0.07 on CIFAR-10 with labels (table 3).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from experiments import dcgan
+from jaxgan import train
+from jaxgan.config import Count
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.nn.minibatch import MinibatchDiscrimination, MinibatchStd
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config(dcgan.Config):
+    """Minibatch features."""
+
+    width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
+    features: Literal["discrimination", "std"] = "discrimination"  # what tells how alike a batch is
+    kernels: Count = 50  # of minibatch discrimination, one feature each; 100 in the paper
+    dims: Count = 5  # of each kernel
+    group: Count = 64  # examples that the standard deviation is taken of; a divisor of the batch
+
+
+class Head(nn.Module):
+    """Features [B, F] -> logits f32[B], from them and from what the layer adds."""
+
+    layer: nn.Module
+
+    @nn.compact
+    def __call__(self, x, label=None):
+        return nn.Dense(1)(self.layer(x))[:, 0].astype(jnp.float32)
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.features == "std":
+        layer = MinibatchStd(min(cfg.group, cfg.batch_size), axis)
+    else:
+        layer = MinibatchDiscrimination(cfg.kernels, cfg.dims, cfg.dtype, axis)
+    gan = two_player(
+        dcgan.generator(cfg, axis),
+        dcgan.discriminator(cfg, axis, head=Head(layer)),
+        loss=non_saturating,
+        latent=dcgan.latent(cfg),
+    )
+    return gan, dcgan.optimizers(cfg)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

@@ -1,0 +1,49 @@
+"""Mode-seeking regularisation of a conditional GAN (Mao et al. 2019, https://arxiv.org/abs/1903.05628).
+
+    python -m experiments.mode_seeking
+
+G also minimises ms_weight / (|G(z, y) - G(z', y)| / |z - z'| + 1e-5) for a second latent z' and the same
+label y: two latents shall make two images.
+
+MEASURED
+
+Published: an FID of 28.7 on CIFAR-10, of a conditional DCGAN with it (table 1).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from experiments import cgan, dcgan
+from jaxgan import train
+from jaxgan.config import Count, Rate
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses import penalties
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config(cgan.Config):
+    """Mode-seeking conditional GAN."""
+
+    width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
+    ms_weight: Rate = 1.0  # of the mode-seeking term
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    latent = dcgan.latent(cfg)
+    gan = two_player(
+        dcgan.generator(cfg, axis, n_classes=cfg.n_classes),
+        dcgan.discriminator(cfg, axis, n_classes=cfg.n_classes),
+        loss=non_saturating,
+        latent=latent,
+        condition="label",
+        g_penalties={"mode_seeking": partial(penalties.mode_seeking, latent=latent, weight=cfg.ms_weight)},
+    )
+    return gan, dcgan.optimizers(cfg)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)

@@ -1,0 +1,47 @@
+"""PacGAN: D judges several examples at once (Lin et al. 2018, https://arxiv.org/abs/1712.04086).
+
+    python -m experiments.pacgan
+
+DCGAN's game, but D is shown packs of images, joined as channels: all real or all generated. A pack
+of a G that has collapsed lacks variety, and is told by it.
+
+MEASURED
+
+Published: 1000 of the 1000 modes of stacked MNIST with packs of 2, against 78.9 +- 6.5 of DCGAN alone
+(table 2).
+"""
+
+from dataclasses import dataclass
+
+from experiments import dcgan
+from jaxgan import train
+from jaxgan.config import Count
+from jaxgan.game import GAN, Optimizers
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config(dcgan.Config):
+    """PacGAN."""
+
+    width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
+    batch_size: Count = 128  # images, of which D sees batch_size / pack packs
+    pack: Count = 2  # images that D judges together; a divisor of the batch
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    gan = two_player(
+        dcgan.generator(cfg, axis),
+        dcgan.discriminator(cfg, axis),
+        loss=non_saturating,
+        latent=dcgan.latent(cfg),
+        pack=cfg.pack,
+    )
+    return gan, dcgan.optimizers(cfg)
+
+
+if __name__ == "__main__":
+    train.main(Config, make)
