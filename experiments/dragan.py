@@ -27,7 +27,9 @@ class Config(dcgan.Config):
     """DRAGAN."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
-    steps: Count = 4000  # generator updates
+    steps: Count = 3000  # generator updates
+    g_lr: Rate = 1e-3  # the generator's learning rate
+    d_lr: Rate = 1e-3  # the discriminator's learning rate
     gp_weight: Rate = 10.0  # of the penalty, lambda
     scale: Rate = 0.5  # of the noise, in standard deviations of the data
 

@@ -13,6 +13,7 @@ Published: the category of an InfoGAN of MNIST, as a classifier of the digits, i
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,12 @@ from scipy.optimize import linear_sum_assignment
 
 from experiments import dcgan
 from jaxgan import plots, run, train
-from jaxgan.config import Count, Natural, Rate
+from jaxgan.config import Count, Decay, Natural, Rate
 from jaxgan.data import load
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.losses.auxiliary import cross_entropy, gaussian_code
+from jaxgan.losses.penalties import r1
 from jaxgan.metrics import judge as judges
 from jaxgan.nn.conditional import CodeHead
 from jaxgan.two_player import two_player
@@ -37,11 +39,16 @@ class Config(dcgan.Config):
     """InfoGAN."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
-    steps: Count = 4000  # generator updates
+    steps: Count = 3000  # generator updates
+    g_lr: Rate = 1e-3  # the generator's learning rate
+    d_lr: Rate = 1e-3  # the discriminator's learning rate
+    beta1: Decay = 0.0  # of Adam
+    beta2: Decay = 0.99  # of Adam
+    r1: Rate = 1.0  # gamma of the penalty of D's slope at real images; none in the paper
     latent: Count = 19  # numbers in z, the codes among them; 74 in the paper, a category of 10 among them
     categories: Count = 10  # that the last number of z chooses from
     continuous: Natural = 2  # codes that stand before it
-    category_weight: Rate = 1.0  # of the category's cross entropy
+    category_weight: Rate = 0.1  # of the category's cross entropy; 1 in the paper
     continuous_weight: Rate = 0.1  # of the continuous codes' squared error
 
 
@@ -90,9 +97,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
     gan = two_player(
         Generator(dcgan.generator(cfg, axis), cfg.categories),
-        dcgan.discriminator(cfg, axis, head=Head(cfg.categories, cfg.continuous, cfg.dtype)),
+        dcgan.discriminator(cfg, axis, norm="none", head=Head(cfg.categories, cfg.continuous, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        penalties={"r1": partial(r1, gamma=cfg.r1)},
         d_auxiliary=lambda of_real, of_fake, batch, z: information(of_fake, z),
         g_auxiliary=lambda of_fake, batch, z: information(of_fake, z),
     )

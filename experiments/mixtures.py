@@ -95,6 +95,17 @@ PROTOCOLS = {
         betas=(0.5, 0.999),
         steps=25_000,
     ),
+    # Our own for fast runs; with --anneal and --ema-decay, for samples that lie well within the modes.
+    "own": Protocol(
+        Generator((256,) * 3, activation="leaky_relu"),
+        Discriminator((256,) * 3, activation="leaky_relu"),
+        latent=2,
+        batch_size=256,
+        g_lr=1e-3,
+        d_lr=1e-3,
+        betas=(0.5, 0.99),
+        steps=10_000,
+    ),
     # Srivastava et al. 2017, and their code, where the loss is the usual one; its length is not given.
     "veegan": Protocol(
         Generator((128, 128)),
@@ -174,7 +185,7 @@ Name = Literal[
     "gan", "lsgan", "wgan", "wgan_gp", "dragan", "sngan", "gan_r1", "gan_r1_r2", "rpgan", "rpgan_r1", "r3gan",
     "unrolled", "look_ahead", "minibatch", "pacgan", "ttur"
 ]  # fmt: skip
-ProtocolName = Literal["pacgan", "unrolled", "metz", "veegan", "wgan_gp", "stacked"]
+ProtocolName = Literal["pacgan", "unrolled", "metz", "veegan", "wgan_gp", "own", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -191,6 +202,7 @@ class Config:
     pack: Count = 2  # examples that D judges together in pacgan
     gamma: Rate = 1.0  # of R1 and R2
     gp_weight: Rate = 0.1  # of the gradient penalty; its toy's, 10 for images
+    anneal: bool = False  # both learning rates fall to 0 along half a cosine; in no published protocol
     ema_decay: Decay | None = None  # of the generator that is counted; none in the protocols
     samples: Natural = 0  # behind each figure; 0: 2500, and 26,000 of stacked digits, as published
     moments: Count = 50  # at which the modes are counted, evenly over the run
@@ -254,10 +266,15 @@ def make(cfg: Config) -> tuple[GAN, Optimizers, Method]:
     b1, b2 = method.betas or protocol.betas
     # Without eps_root a unit that is dead has no derivative of its update, which unrolling needs.
     adam = partial(optax.adam, b1=b1, b2=b2, eps_root=1e-16)
-    d_opt = adam(protocol.d_lr * method.d_rate)
+    total = cfg.steps or protocol.steps
+
+    def rate(lr, updates=1):
+        return optax.cosine_decay_schedule(lr, total * updates) if cfg.anneal else lr
+
+    d_opt = adam(rate(protocol.d_lr * method.d_rate, method.n_critic))
     if method.d_clip is not None:
         d_opt = optax.chain(d_opt, dynamics.clip_weights(method.d_clip))
-    opts = Optimizers(adam(protocol.g_lr), d_opt, cfg.ema_decay)
+    opts = Optimizers(adam(rate(protocol.g_lr)), d_opt, cfg.ema_decay)
     return method.change(gan, opts), opts, method
 
 
