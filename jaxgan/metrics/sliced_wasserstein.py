@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import random
-from jaxgan.metrics.samples import checked_pair
+from jaxgan.metrics.samples import blocks, checked_pair
 
-BLOCK = 32  # directions at a time
+BLOCK = 16  # directions at a time
 
 
 def _couple(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -14,6 +14,10 @@ def _couple(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     match. That is optimal on a line."""
     ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # of 1 / (n m)
     return (ends - 1) // m, (ends - 1) // n, np.diff(ends, prepend=0) / (n * m)
+
+
+def _sorted(x, along) -> np.ndarray:
+    return np.sort(np.concatenate([part @ along for part in blocks(x, 4096)]), axis=0)
 
 
 def sliced_wasserstein(key, real, fake, *, projections: int = 512, p: float = 2) -> float:
@@ -39,6 +43,6 @@ def sliced_wasserstein(key, real, fake, *, projections: int = 512, p: float = 2)
     costs = []
     for start in range(0, projections, BLOCK):
         along = directions[start : start + BLOCK].T
-        gaps = np.sort(real @ along, axis=0)[i] - np.sort(fake @ along, axis=0)[j]
+        gaps = _sorted(real, along)[i] - _sorted(fake, along)[j]
         costs.append(mass @ np.abs(gaps) ** p)
     return float(np.concatenate(costs).mean() ** (1 / p))
