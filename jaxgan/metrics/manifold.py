@@ -1,7 +1,7 @@
 """Precision, recall, density and coverage: fidelity and variety apart, by balls around the samples.
 
 A ball around a sample reaches to its k-th nearest other sample of its own set; what is nearer, strictly,
-is inside.
+is inside. So what has more than k copies of itself has balls that hold nothing, not even the copies.
 """
 
 import numpy as np
