@@ -5,11 +5,19 @@ PyTorch by pytorch-fid, whose file of weights is read here. Where it is not torc
 
 - it tells 1008 classes;
 - its average pools leave the padding out of the count;
-- its last block has a max pool in the place of the average pool;
-- batch norm's epsilon is 0.001 (in torchvision as well; here it is folded into the convolutions).
+- its last block has a max pool in the place of the average pool.
+
+Batch norm, of epsilon 0.001 as in torchvision, is folded into the convolutions.
+
+The distance itself is `frechet_distance` of the `moments` of two such sets of features:
+
+    weights = inception.load()
+    real, fake = (moments(inception.features(images, weights)) for images in (data.image, samples))
+    fid = frechet_distance(real, fake)
 """
 
 import hashlib
+import http.client
 import os
 import urllib.request
 from functools import partial
@@ -232,7 +240,7 @@ def _download() -> bytes:
                 while part := response.read(1 << 20):
                     parts.append(part)
                     bar.update(len(part))
-    except OSError as e:
+    except (OSError, http.client.HTTPException) as e:
         raise InputError(
             f"the Inception weights cannot be had ({e}): fetch {URL} "
             "elsewhere and name the file in $JAXGAN_INCEPTION"
@@ -264,7 +272,7 @@ def load(path: str | Path | None = None) -> Weights:
       InputError: if the file cannot be read or downloaded, or is not one of these weights.
     """
     path = path or os.environ.get("JAXGAN_INCEPTION")
-    if path is None:
+    if not path:
         path, content = _published()
     else:
         try:

@@ -244,5 +244,7 @@ def test_a_file_of_ones_own(published, tmp_path, monkeypatch):
     assert found.name == f"inception {found.sha256[:16]}"  # and not that of 2015
     monkeypatch.setenv("JAXGAN_INCEPTION", str(own))
     assert load() == found
+    monkeypatch.setenv("JAXGAN_INCEPTION", "")
+    assert load().params == {"is": b"the weights"}
     with pytest.raises(InputError, match="nothing.pth cannot be read .No such file"):
         load(tmp_path / "nothing.pth")

@@ -4,7 +4,7 @@ from PIL import Image
 
 from jaxgan.metrics.resize import RESIZES, SIZE, resized, scaled
 
-SIZES = [(2, 2), (32, 32), (45, 70), (299, 299), (310, 620)]
+SIZES = [(1, 3), (2, 2), (32, 32), (45, 70), (299, 299), (310, 620)]
 
 
 def _images(size, n=2):
