@@ -118,10 +118,13 @@ def _zipped(content: bytes):
         names = archive.namelist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
             raise _Refused("compressed arrays")
-        root = next(name for name in names if name.endswith("/data.pkl")).removesuffix("data.pkl")
+        index = next((name for name in names if name.endswith("/data.pkl")), None)
+        if index is None:
+            raise _Refused("no data.pkl")
+        root = index.removesuffix("data.pkl")
         if root + "byteorder" in names and archive.read(root + "byteorder") != b"little":
             raise _Refused("big-endian numbers")
-        found = _load(io.BytesIO(archive.read(root + "data.pkl")))
+        found = _load(io.BytesIO(archive.read(index)))
         storages = {tensor.storage for tensor in found.values()}
         flat = {s.key: np.frombuffer(archive.read(f"{root}data/{s.key}"), s.dtype, s.size) for s in storages}
     return found, flat

@@ -132,6 +132,10 @@ def test_other_files():
     for content in (b"", b"<html>not found</html>", b"\x89HDF", pickle.dumps({})):
         with pytest.raises(InputError, match="not a file of PyTorch's"):
             read(content, "bad.pth")
+    npz = io.BytesIO()
+    np.savez(npz, x=FLOATS)
+    with pytest.raises(InputError, match="bad.pth holds no data.pkl: give"):
+        read(npz.getvalue(), "bad.pth")
     with pytest.raises(InputError, match="compressed"):
         read(_zipped(GOOD, compression=zipfile.ZIP_DEFLATED), "bad.pth")
     big = _legacy(GOOD).replace(pickle.dumps(True, 2)[2:-1], pickle.dumps(False, 2)[2:-1])
