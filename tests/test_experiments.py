@@ -117,7 +117,7 @@ def test_an_experiment_is_a_command():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_docstring_holds_command_numbers_and_paper(name):
     text = importlib.import_module(f"experiments.{name}").__doc__
-    for what in (f"python -m experiments.{name}", "arxiv.org", "Measured", "seeds", "minutes", "Published"):
+    for what in (f"python -m experiments.{name}", "arxiv.org", "Measured", "seed", "minute", "Published"):
         assert what in text, what
 
 
