@@ -44,7 +44,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
     gan = two_player(
         dcgan.generator(cfg, axis, n_classes=cfg.n_classes),
-        dcgan.discriminator(cfg, axis, head=AuxiliaryClassifier(cfg.n_classes)),
+        dcgan.discriminator(cfg, axis, head=AuxiliaryClassifier(cfg.n_classes, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
         condition="label",

@@ -5,7 +5,8 @@
 The latent holds a category and continuous codes, uniform in [-1, 1), beside its noise. A head on D's
 features, Q, predicts them from the image, and both players lower -log Q(c | G(z)), which bounds their
 mutual information with the image from below. Its last numbers are the codes: the continuous ones,
-and one whose place in [-1, 1) among equal parts is the category.
+and one whose place in [-1, 1) among equal parts is the category. (So truncation by `jaxgan sample
+--psi` leaves out the first and the last categories.)
 
 MEASURED
 
@@ -107,12 +108,13 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     return gan, dcgan.optimizers(cfg)
 
 
-def agreement(path, n: int = 5000) -> float:
+def agreement(path, n: int = 5000, data_dir: str | None = None) -> float:
     """How often the category of a run's samples is the class that the judge of its data sees, in [0, 1],
     the categories named by the matching of both that is best (as in the paper's section 7.2)."""
     trained = run.load(path)
     cfg = trained.config
-    judge = judges.cached(load(cfg.data, image_size=cfg.image_size, channels=cfg.channels, split=cfg.split))
+    like = dict(image_size=cfg.image_size, channels=cfg.channels, split=cfg.split, data_dir=data_dir)
+    judge = judges.cached(load(cfg.data, **like))
     z = trained.gan.latent(jax.random.key(cfg.seed), jnp.arange(n))
     category, _ = codes(z, cfg.categories, cfg.continuous)
     logits, _ = judges.judge(judge, plots.to_uint8(trained.of(z)))

@@ -41,29 +41,30 @@ class Config(dcgan.Config):
     r1: Rate = 1.0  # gamma of the penalty of D's slope at real images; none in the paper
     features: Literal["discrimination", "std"] = "discrimination"  # what tells how alike a batch is
     kernels: Count = 50  # of minibatch discrimination, one feature each; 100 in the paper
-    dims: Count = 5  # of each kernel
-    group: Count = 64  # examples that the standard deviation is taken of; a divisor of the batch
+    dims: Count = 5  # of each such kernel
+    group: Count = 64  # examples that `std` compares; a divisor of the batch
 
 
 class Head(nn.Module):
     """Features [B, F] -> logits f32[B], from them and from what the layer adds."""
 
     layer: nn.Module
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x, label=None):
-        return nn.Dense(1)(self.layer(x))[:, 0].astype(jnp.float32)
+        return nn.Dense(1, dtype=self.dtype)(self.layer(x))[:, 0].astype(jnp.float32)
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     if cfg.features == "std":
-        layer = MinibatchStd(min(cfg.group, cfg.batch_size), axis)
+        layer = MinibatchStd(cfg.group, axis)
     else:
         layer = MinibatchDiscrimination(cfg.kernels, cfg.dims, cfg.dtype, axis)
     gan = two_player(
         dcgan.generator(cfg, axis),
-        dcgan.discriminator(cfg, axis, norm="none", head=Head(layer)),
+        dcgan.discriminator(cfg, axis, norm="none", head=Head(layer, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
         penalties={"r1": partial(r1, gamma=cfg.r1)},

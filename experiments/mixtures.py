@@ -164,7 +164,8 @@ def _methods(cfg) -> dict[str, Method]:
     return {
         "gan": Method(),
         "lsgan": Method("least_squares"),
-        "wgan": Method("wasserstein", n_critic=5, d_clip=0.1),
+        # Clipped at 0.01, the paper's for images, D is too flat for points.
+        "wgan": Method("wasserstein", n_critic=5, d_clip=0.1, betas=(0.0, 0.99)),
         "wgan_gp": Method("wasserstein", gp, n_critic=5, betas=(0.5, 0.9)),
         "dragan": Method(penalties={"dragan": penalties.dragan}),
         "sngan": Method("hinge", d={"spectral": True}),
@@ -198,6 +199,7 @@ class Config:
     steps: Natural = 0  # generator updates; 0: as many as the protocol has
     seeds: Count = 5  # runs, each a lane of one program
     seed: Seed = 0  # of the first
+    n_critic: Natural = 0  # updates of D for one of G; 0: as many as the method has
     unroll: Natural = 5  # K, updates of D that the unrolled game looks ahead
     pack: Count = 2  # examples that D judges together in pacgan
     gamma: Rate = 1.0  # of R1 and R2
@@ -254,6 +256,7 @@ def mixture(cfg: Config) -> synthetic.Mixture:
 def make(cfg: Config) -> tuple[GAN, Optimizers, Method]:
     """The game of a method under a protocol."""
     protocol, method = PROTOCOLS[cfg.protocol], _methods(cfg)[cfg.method]
+    method = method._replace(n_critic=cfg.n_critic or method.n_critic)
     loss = getattr(adversarial, method.loss or protocol.loss)
     gan = two_player(
         protocol.generator,
@@ -329,6 +332,11 @@ def interval(values) -> tuple[float, float]:
 def train(cfg: Config) -> dict:
     """Trains all seeds, and writes and returns the results."""
     data, total = target(cfg), cfg.steps or PROTOCOLS[cfg.protocol].steps
+    folder = cfg.out / f"{cfg.data}-{cfg.protocol}-{cfg.method}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"--out {cfg.out} cannot be made ({e.strerror}); choose another") from None
     at = np.unique(np.linspace(0, total, min(cfg.moments, total) + 1).round().astype(int))
     states, run, look = _lanes(cfg, data)
     start, runs, found, first = time.perf_counter(), {}, [], []
@@ -355,7 +363,7 @@ def train(cfg: Config) -> dict:
     shares = figures.pop("shares")
     last = {name: values[:, -1] for name, values in figures.items()}
     last["captured_late"] = np.median(figures["captured"][:, -max(1, len(at) // 5) :], 1)
-    last["drift"] = np.stack([drift(s[len(at) // 2 :]) for s in shares])
+    last["drift"] = np.stack([drift(s[min(len(at) // 2, len(at) - 2) :]) for s in shares])
     results = {
         "config": asdict(cfg) | {"out": str(cfg.out)},
         "steps": total,
@@ -364,8 +372,6 @@ def train(cfg: Config) -> dict:
         **{name: _finite(values) for name, values in figures.items()},
         "at_the_end": {name: _finite(values) for name, values in last.items()},
     }
-    folder = cfg.out / f"{cfg.data}-{cfg.protocol}-{cfg.method}"
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results) + "\n")
     title = f"{cfg.method} on the {cfg.data}, {cfg.protocol} protocol"
     plots.seeds(folder / "curves.png", figures, at, title)

@@ -2,9 +2,9 @@
 
     python -m experiments.toolbox --loss hinge --norm spectral --r1 1 --lecam 0.3
 
-A weight of 0 leaves its term out, so that without flags this is DCGAN. The sources are named in
-`jaxgan.losses`, `jaxgan.dynamics` and `jaxgan.nn`; the paper behind the defaults is DCGAN's
-(https://arxiv.org/abs/1511.06434). For a published method with its own settings see the other files.
+A weight of 0 leaves its term out, so that without flags this is DCGAN, at half the width. The sources
+are named in `jaxgan.losses`, `jaxgan.dynamics` and `jaxgan.nn`; the paper behind the defaults is
+DCGAN's (https://arxiv.org/abs/1511.06434). For a published method with its own settings see the other files.
 
 MEASURED
 
@@ -57,7 +57,8 @@ class Config(dcgan.Config):
     cr_fake: Rate = 0.0  # the same on generated images, where cr is not 0
     lecam: Rate = 0.0  # weight of LeCam regularisation
     mode_seeking: Rate = 0.0  # weight of the mode-seeking term in G's loss
-    top_k: Decay = 0.0  # the share of a batch's worst samples that G leaves out in the second half of a run
+    top_k: Decay = 0.0  # the share of a batch's worst samples that G leaves out
+    top_k_from: Natural = 2000  # the step from which it does
     clip: Rate = 0.0  # the largest weight of D
     historical: Rate = 0.0  # weight of historical averaging for both players
     minibatch: Natural = 0  # kernels of minibatch discrimination
@@ -110,13 +111,7 @@ def _check(cfg) -> None:
 def _head(cfg, axis) -> nn.Module | None:
     layers = [MinibatchDiscrimination(cfg.minibatch, dtype=cfg.dtype, axis=axis)] if cfg.minibatch else []
     layers += [MinibatchStd(cfg.batch_size // cfg.pack, axis)] if cfg.minibatch_std else []
-    return Head(nn.Sequential(layers)) if layers else None
-
-
-def _kept(cfg, axis, step):
-    """How many of a device's samples or packs G learns from."""
-    n = cfg.batch_size // cfg.pack // (1 if axis is None else lax.psum(1, axis))
-    return jnp.where(step < cfg.steps // 2, n, jnp.ceil((1 - cfg.top_k) * n))
+    return Head(nn.Sequential(layers), cfg.dtype) if layers else None
 
 
 def train_step(cfg: Config):
@@ -157,7 +152,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         every={name: cfg.lazy for name in slopes if name in taken},
         pack=cfg.pack,
         flip=cfg.flip if _on(cfg.flip) else None,
-        top_k=partial(_kept, cfg, axis) if _on(cfg.top_k) else None,
+        top_k=(lambda step: jnp.where(step < cfg.top_k_from, 1, 1 - cfg.top_k)) if _on(cfg.top_k) else None,
         lecam=cfg.lecam if _on(cfg.lecam) else None,
         axis=axis,
     )

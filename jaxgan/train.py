@@ -36,7 +36,7 @@ FRAMES = 100  # at most, in the animation
 @dataclass(frozen=True)
 class Loop:
     """How the host runs it. What the run computes changes by none of it, but for `patience`, which may
-    end it early, and `accumulate`, where there is batch norm."""
+    end it early, and `accumulate`, where a layer or loss looks at a batch as a whole."""
 
     name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
     out: str = "runs"  # the folder of all runs
@@ -174,7 +174,7 @@ def start(cfg, loop: Loop) -> dict:
     data = _load(cfg, loop)
     cfg = _as_data(cfg, data)
     devices = _check_loop(cfg, loop, data)
-    _build(module.make, cfg, data)
+    _build(module, cfg, loop, data, devices)
     method = Path(experiment["file"]).stem if name == "__main__" else name
     path = Path(loop.out) / method / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
     run.create(path, experiment, cfg, loop, data, devices)
@@ -200,7 +200,7 @@ def resume(path: str | Path, **changes) -> dict:
     if data.digest != record["data"]["digest"]:
         raise InputError(f"{data.name} is no longer what {path} was trained on: its contents differ")
     devices = _check_loop(cfg, loop, data)
-    _build(module.make, cfg, data)
+    _build(module, cfg, loop, data, devices)
     now = {"versions": run.versions(), "devices": run.kinds(devices)}
     for what, value in now.items():
         if record[what] != value:
@@ -209,10 +209,25 @@ def resume(path: str | Path, **changes) -> dict:
     return _fit(path, module, cfg, loop, data, devices, extended=cfg.steps > old.steps)
 
 
-def _build(make: Callable, cfg, data: Dataset):
-    """The shapes of the initial state; an InputError where the networks cannot be built."""
+def _build(module, cfg, loop: Loop, data: Dataset, devices: list) -> None:
+    """Traces the losses on a device's microbatch; an InputError where networks or losses cannot be built."""
+    n = len(devices)
+    gan, _ = module.make(cfg, parallel.AXIS)
+
+    def losses(state, batch):
+        players = (gan.d_loss, state.d), (gan.g_loss, state.g)
+        return [loss(player.params, state, batch, state.key)[0] for loss, player in players]
+
+    def share(x):
+        shape = (n, cfg.batch_size // (n * loop.accumulate), *x.shape[1:])
+        return jnp.zeros(shape, jnp.float32 if x.dtype == np.uint8 else x.dtype)
+
     try:
-        return jax.eval_shape(partial(run.initial_state, make, cfg, data.image.shape))
+        state = jax.eval_shape(partial(run.initial_state, module.make, cfg, data.image.shape))
+        batch = jax.eval_shape(
+            lambda: {k: share(x) for k, x in data.arrays.items()} | {"slot": share(jnp.arange(1))}
+        )
+        jax.eval_shape(jax.vmap(losses, (None, 0), axis_name=parallel.AXIS), state, batch)
     except ValueError as e:
         raise InputError(str(e).partition("\n")[0]) from e
 
@@ -550,7 +565,10 @@ def _report(training: _Training, result: dict) -> None:
         f"{metric} {result[metric]:.2f} (Frechet distance on {result['protocol']['features']}; "
         f"two halves of the data are {training.reference.floor:.2f} apart)"
     )
-    print(f"diversity {result['diversity']:.2f} (1: images of a class differ as the data do, 0: not at all)")
+    if result["diversity"] is not None:
+        print(
+            f"diversity {result['diversity']:.2f} (1: images of a class differ as the data do, 0: not at all)"
+        )
     if shares := result.get("class_shares"):
         print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
     if "agreement" in result:

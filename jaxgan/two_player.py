@@ -69,7 +69,7 @@ def two_player(
       pack: how many examples D judges together (PacGAN: Lin et al. 2018); all of D's inputs
         are packed, and so a penalty's norm is a pack's.
       flip: the probability with which an example's (a pack's) real and fake change sides in D's loss.
-      top_k: step -> how many of a device's best samples (packs) G learns from.
+      top_k: step -> the share of the batch's samples (packs), the best, that G learns from.
       lecam: the weight of `penalties.lecam`, with anchors carried in the state, from 0.
       d_auxiliary: (said of real, said of fake, batch, z) -> {name: [B]}, what is added to D's loss for
         what else D says.
@@ -151,7 +151,7 @@ def two_player(
         )
         losses = loss.g(real_logits, fake_logits)
         if top_k is not None:
-            losses = adversarial.top_k(losses, fake_logits, top_k(state.step))
+            losses = adversarial.top_k(losses, fake_logits, top_k(state.step), axis=axis)
         terms = taken(g_penalties, state.step, lambda z: generate(z)[0], z, fake, key, batch["slot"])
         if g_auxiliary is not None:
             terms |= {name: x.mean() for name, x in g_auxiliary(said, batch, z).items()}

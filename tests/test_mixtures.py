@@ -1,4 +1,5 @@
 import json
+import re
 from functools import partial
 from typing import get_args
 
@@ -16,7 +17,7 @@ EVERY = [(name, "unrolled") for name in get_args(mixtures.Name)] + [("gan", name
 
 
 @pytest.mark.parametrize(("name", "protocol"), EVERY)
-def test_every_method_makes_a_step_of_its_own(name, protocol):
+def test_every_method_makes_a_step(name, protocol):
     """Traced; which penalties and how many batches it has is in the metrics and shapes."""
     assert set(mixtures._methods(Config())) == set(get_args(mixtures.Name))
     gan, opts, method = make(Config(method=name, protocol=protocol))
@@ -28,6 +29,24 @@ def test_every_method_makes_a_step_of_its_own(name, protocol):
     after, metrics = jax.eval_shape(partial(steps.train_step, gan, opts), state, batches)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert {f"d/{name}" for name in method.penalties} < set(metrics)
+
+
+def test_no_two_methods_have_the_same_program():
+    """So each differs from the plain game; the controls, a number that a method does not use."""
+
+    def program(**options):
+        gan, opts, method = make(Config(protocol="unrolled", **options))
+        slot = jnp.arange(2 * method.pack)
+        batch = {"image": jnp.zeros((len(slot), 2)), "slot": slot}
+        state = jax.eval_shape(partial(steps.create_state, gan, opts), jax.random.key(0), batch)
+        batches = jax.tree.map(lambda x: jnp.stack([x] * method.n_critic), batch)
+        traced = jax.make_jaxpr(partial(steps.train_step, gan, opts))(state, batches)
+        return re.sub(r"0x[0-9a-f]+", "", str(traced))
+
+    programs = [program(method=name, unroll=1) for name in get_args(mixtures.Name)]
+    assert len(set(programs)) == len(programs)
+    assert program(method="gan", unroll=1, gamma=5.0) == programs[0]
+    assert program(method="gan", unroll=1, n_critic=2) != programs[0]
 
 
 def test_unrolling_changes_the_generators_update():
@@ -59,6 +78,7 @@ def test_a_lane_is_the_run_of_its_seed():
 
 
 def test_what_a_run_leaves(tmp_path, capsys):
+    train(Config(seeds=1, steps=1, samples=50, out=tmp_path / "least"))  # two moments are the fewest
     cfg = Config(seeds=2, steps=4, moments=2, samples=50, out=tmp_path)
     results = train(cfg)
     folder = tmp_path / "ring-unrolled-gan"
@@ -79,6 +99,11 @@ def test_the_interval_is_students():
 
 
 def test_bad_input_names_the_flag(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file cannot be made"):
+        train(Config(out=tmp_path / "file", steps=1))
+    with pytest.raises(InputError, match="--data stacked with --protocol unrolled"):
+        mixtures.main(Config(data="stacked", out=tmp_path / "out"))
     with pytest.raises(InputError, match="--seeds 0"):
         mixtures.main(Config(seeds=0, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import jaxgan
-from experiments import cgan, gan
+from experiments import cgan, gan, infogan, minibatch, pacgan
 from jaxgan import cli, run, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
@@ -440,6 +440,23 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"\(8, 16, 32, 64, 128\) pixels, not 20") as e:
             train.start(cgan.Config(image_size=20, batch_size=8), Loop(out=str(tmp_path / "r"), devices=1))
         assert "\n" not in str(e.value)
+        assert not (tmp_path / "r").exists()
+
+    @pytest.mark.parametrize(
+        ("module", "config", "devices", "message"),
+        [
+            (infogan, {"latent": 2}, 1, "differ in shape"),
+            (pacgan, {"pack": 8}, 2, "a batch of 4 is not made of packs of 8"),
+            (minibatch, {"features": "std", "group": 8}, 1, "a batch of 12 is not made of groups of 8"),
+        ],
+    )
+    def test_a_loss_or_layer_that_a_devices_share_does_not_fit(
+        self, module, config, devices, message, tmp_path
+    ):
+        small = {"width": 4, "image_size": 8, "batch_size": 12 if "group" in config else 8}
+        cfg, loop = module.Config(**{**small, **config}), Loop(out=str(tmp_path / "r"), devices=devices)
+        with pytest.raises(InputError, match=message):
+            train.start(cfg, loop)
         assert not (tmp_path / "r").exists()
 
     def test_the_exit_status_is_two_and_the_message_one_line(self, tmp_path, capsys):

@@ -161,7 +161,7 @@ def test_flipped_labels_are_the_other_sides_loss(key):
 
 
 def test_top_k_leaves_out_the_worst(key):
-    gan, state, batch = _small(top_k=lambda step: 6 - step)
+    gan, state, batch = _small(top_k=lambda step: (6 - step) / 6)
     state = state.replace(step=jnp.int32(4))
     _, fake = _logits(gan, state, batch, key)
     best = np.sort(non_saturating.g(fake, fake))[:2].mean()

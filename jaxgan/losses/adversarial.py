@@ -175,12 +175,22 @@ def flip(real, fake, flipped):
     return jnp.where(flipped, fake, real), jnp.where(flipped, real, fake)
 
 
-def top_k(losses, fake_logits, k):
-    """G's losses [B] with only those of the k highest fake logits kept, scaled so that their mean is the
-    mean over the k (Sinha et al. 2020, section 3). k may be traced, so that it can shrink over a run."""
+def top_k(losses, fake_logits, share, *, axis: str | None = None):
+    """G's losses [B] with only those of the highest fake logits kept, a share of the batch, and at least one,
+    scaled so that their mean is the mean over those (Sinha et al. 2020, section 3).
+
+    Args:
+      share: in (0, 1], of the k = ceil(share B) that are kept. It may be traced, to shrink over a run.
+      axis: the name of the device axis, if the batch is one shard of several.
+    """
     scores = _per_example(fake_logits)
-    rank = jnp.argsort(jnp.argsort(-scores))
-    return jnp.where(rank < k, losses * (losses.shape[0] / k), 0.0)
+    whole, first = scores, 0
+    if axis is not None:
+        whole, first = lax.all_gather(scores, axis, tiled=True), lax.axis_index(axis) * len(scores)
+    index, own = jnp.arange(len(whole))[None], first + jnp.arange(len(scores))[:, None]
+    before = (whole[None] > scores[:, None]) | ((whole[None] == scores[:, None]) & (index < own))
+    k = jnp.maximum(jnp.ceil(share * len(whole) - 1e-3), 1)  # less what rounding may add to a whole number
+    return jnp.where(before.sum(1) < k, losses * (len(whole) / k), 0.0)
 
 
 def accuracy(logits, *, real: bool):

@@ -34,9 +34,17 @@ def _pixels(images) -> np.ndarray:
 
 def _std(images, label) -> float:
     """The root mean square deviation of a pixel from its mean over the images of a class, in [0, 1]."""
-    x = images.reshape(len(images), -1) / 255.0
-    squares = sum(np.square(x[label == c] - x[label == c].mean(0)).sum() for c in np.unique(label))
-    return float(np.sqrt(squares / x.size))
+    x = images.reshape(len(images), -1)
+    squares = 0.0
+    for c in np.unique(label):
+        own = x[label == c]
+        mean = own.mean(0)
+        squares += sum(np.square(part - mean).sum() for part in np.array_split(own, -(-len(own) // 1024)))
+    return float(np.sqrt(squares / x.size)) / 255
+
+
+def _diversity(ref: Reference, images, label) -> float | None:
+    return _std(images, label) / ref.std if ref.std > 1e-6 else None
 
 
 def reference(data: Dataset) -> Reference:
@@ -55,18 +63,19 @@ def evaluate(ref: Reference, images, label=None) -> dict:
     Returns:
       The Frechet distance under `ref.metric`; `diversity`, the standard deviation of a pixel among the
       images of a class (as judged; without a judge, of all), over that of the data: 0 if a class is one
-      image, and 1 if they differ as the data do, or are noisy. With a judge also `class_shares` (of each
-      class among the images) and `agreement` (how often it sees the label that was asked for).
+      image, 1 if they differ as the data do, or are noisy, None if the data do not. With a judge also
+      `class_shares` (of each class among the images) and `agreement` (how often it sees the label that
+      was asked for).
     """
     if ref.judge is None:
         distance = frechet_distance(moments(_pixels(images)), ref.moments)
-        return {ref.metric: distance, "diversity": _std(images, np.zeros(len(images))) / ref.std}
+        return {ref.metric: distance, "diversity": _diversity(ref, images, np.zeros(len(images)))}
     logits, features = judges.judge(ref.judge, images)
     seen = logits.argmax(1)
     shares = np.bincount(seen, minlength=ref.judge.n_classes) / len(seen)
     scores = {
         ref.metric: frechet_distance(moments(features), ref.moments),
-        "diversity": _std(images, seen) / ref.std,
+        "diversity": _diversity(ref, images, seen),
         "class_shares": dict(zip(ref.data.classes, shares.round(4).tolist(), strict=True)),
     }
     if label is not None:

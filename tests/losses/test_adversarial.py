@@ -132,11 +132,11 @@ def test_flipped_examples_change_sides():
 
 def test_top_k_is_the_mean_of_the_best():
     losses = non_saturating.g(REAL, FAKE)
-    best = top_k(losses, FAKE, 2)
+    best = top_k(losses, FAKE, 2 / 3)
     np.testing.assert_allclose(best.mean(), losses[1:].mean(), rtol=1e-6)
     assert best[0] == 0  # the lowest logit is left out, and gets no gradient
-    np.testing.assert_allclose(jax.jit(top_k)(losses, FAKE, jnp.float32(2)), best)
-    np.testing.assert_allclose(top_k(losses, FAKE, 3), losses)
+    np.testing.assert_allclose(jax.jit(top_k)(losses, FAKE, jnp.float32(0.4)), best)
+    np.testing.assert_allclose(top_k(losses, FAKE, 1), losses)
 
 
 # Two distributions on three points, and each divergence of the first from the second by its formula.
@@ -236,3 +236,15 @@ def test_hinge_rests_where_both_sides_are_told_apart_by_the_margin():
     logits = jnp.array([3.0])
     assert jax.grad(lambda s: hinge.d(s, -s).sum())(logits) == 0
     assert jax.grad(lambda s: wasserstein.d(s, -s).sum())(logits) == -2
+
+
+def test_top_k_is_of_the_global_batch_and_breaks_ties():
+    """Two shards, of which one has all the best; in equal logits the first are kept."""
+    losses = jnp.arange(8.0)
+    logits = jnp.array([5.0, 6, 7, 8, 1, 2, 3, 4])
+    whole = top_k(losses, logits, 0.5)
+    np.testing.assert_array_equal(whole, [0, 2, 4, 6, 0, 0, 0, 0])
+    shards = jax.vmap(partial(top_k, share=0.5, axis="d"), axis_name="d")
+    np.testing.assert_array_equal(shards(losses.reshape(2, 4), logits.reshape(2, 4)).ravel(), whole)
+    np.testing.assert_array_equal(top_k(losses, jnp.zeros(8), 0.25), [0, 4, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(top_k(losses, logits, 0.01), [0, 0, 0, 24, 0, 0, 0, 0])  # at least one
