@@ -88,6 +88,11 @@ class Head(nn.Module):
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
 
+    if cfg.latent <= cfg.continuous:
+        raise ValueError(
+            f"--latent {cfg.latent}: it holds {cfg.continuous} codes and the category's; give more"
+        )
+
     def information(of_fake, z):
         (logits,), means = of_fake
         category, continuous = codes(z, cfg.categories, cfg.continuous)

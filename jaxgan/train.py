@@ -212,9 +212,9 @@ def resume(path: str | Path, **changes) -> dict:
 def _build(module, cfg, loop: Loop, data: Dataset, devices: list) -> None:
     """Traces the losses on a device's microbatch; an InputError where networks or losses cannot be built."""
     n = len(devices)
-    gan, _ = module.make(cfg, parallel.AXIS)
 
     def losses(state, batch):
+        gan, _ = module.make(cfg, parallel.AXIS)
         players = (gan.d_loss, state.d), (gan.g_loss, state.g)
         return [loss(player.params, state, batch, state.key)[0] for loss, player in players]
 

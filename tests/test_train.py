@@ -445,7 +445,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("module", "config", "devices", "message"),
         [
-            (infogan, {"latent": 2}, 1, "differ in shape"),
+            (infogan, {"latent": 2}, 1, "--latent 2: it holds 2 codes"),
             (pacgan, {"pack": 8}, 2, "a batch of 4 is not made of packs of 8"),
             (minibatch, {"features": "std", "group": 8}, 1, "a batch of 12 is not made of groups of 8"),
         ],
