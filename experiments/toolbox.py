@@ -6,7 +6,9 @@ A weight of 0 leaves its term out, so that without flags this is DCGAN, at half 
 are named in `jaxgan.losses`, `jaxgan.dynamics` and `jaxgan.nn`; the paper behind the defaults is
 DCGAN's (https://arxiv.org/abs/1511.06434). For a published method with its own settings see the other files.
 
-MEASURED
+Measured by this command with seed 0, in about 2 minutes on two CPU cores: fcd 4.4 (two random halves of
+the real digits are 6.8 apart), each class with 8.3 to 11.4 % of the samples, diversity 1.02, memorisation
+1.27. SNGAN alone has 11.7.
 
 Published: nothing for such combinations; each file of a method quotes what its paper has.
 """
@@ -42,6 +44,7 @@ class Config(dcgan.Config):
     """The toolbox."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
+    steps: Count = 4000  # generator updates
     loss: Loss = "non_saturating"  # the game; the last five are f-GAN's divergences
     norm: Literal["batch", "spectral", "none"] = "batch"  # of D
     smooth: Decay = 0.0  # how far D's target for real images is below 1; of the logistic losses

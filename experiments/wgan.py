@@ -6,7 +6,7 @@ The critic D minimises D(G(z)) - D(x) and G minimises -D(G(z)), both by RMSProp;
 weight of D is clipped to +-clip, which bounds its slope. D is updated n_critic times for one update of G,
 and 100 times while G has made fewer than 25 updates and at every 500th.
 
-Measured by this command with seed 0, at most 3.5 minutes on one CPU core: fcd 17.4 (two random halves
+Measured by this command with seed 0, in about 3.5 minutes on one CPU core: fcd 17.4 (two random halves
 of the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
 has 7.5 to 14.1 % of the samples; diversity 1.10, memorisation 1.49.
 
