@@ -8,7 +8,8 @@ D minimises -log sigmoid(D(x) - D(G(z))) + gamma / 2 (||grad D(x)||^2 + ||grad D
 
 Measured by this command with seed 0, in about a minute on one CPU core: fcd 3.5 (two random halves of
 the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
-has 8.4 to 11.3 % of the samples; diversity 1.02, memorisation 1.27.
+has 8.4 to 11.3 % of the samples; diversity 1.02, memorisation 1.27. With --no-r1 --no-r2, the negative
+control, fcd is 90.2.
 
 Published: an FID of 1.96 on CIFAR-10 with labels by the paper's own networks (table 6). On stacked MNIST
 1000 modes, 693 with the non-saturating loss, and divergence without R2, with either loss (table 1).
