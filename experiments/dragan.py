@@ -7,7 +7,8 @@ themselves plus noise of half the data's standard deviation. D has no batch norm
 
 Measured by this command with seed 0, in about a minute on one CPU core: fcd 7.2 (two random halves of
 the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
-has 8.1 to 11.9 % of the samples; diversity 1.04, memorisation 1.35.
+has 8.1 to 11.9 % of the samples; diversity 1.04, memorisation 1.35. With --gp-weight 0, the negative
+control, fcd is 79.3.
 
 Published: an Inception score of 6.59 and an FID of 34.69 on CIFAR-10, by StudioGAN's implementation.
 """

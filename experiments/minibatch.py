@@ -8,7 +8,7 @@ simpler one, the mean standard deviation over the batch (Karras et al. 2018, sec
 
 Measured by this command with seed 0, in about 1.6 minutes on one CPU core: fcd 2.0 (two random halves
 of the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
-has 9.0 to 11.0 % of the samples; diversity 1.01, memorisation 1.20.
+has 9.0 to 11.0 % of the samples; diversity 1.01, memorisation 1.20. With --r1 0 fcd is 24.3.
 
 Published: an Inception score of 8.09 +- 0.07 on CIFAR-10 with labels (table 3).
 """

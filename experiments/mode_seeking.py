@@ -8,7 +8,7 @@ label y: two latents shall make two images.
 Measured by this command with seed 0, in about 2.1 minutes on one CPU core: fcd 4.1 (two random halves
 of the real digits are 6.8 apart). By a judge that is right on 99.0 % of held-out real digits each class
 has 8.7 to 10.9 % of the samples; diversity 0.99, memorisation 1.24. It sees the label that was asked
-for in 98.1 % of 5000 samples.
+for in 98.1 % of 5000 samples. With --ms-weight 0 fcd is 4.8 and diversity 0.94.
 
 Published: an FID of 28.7 on CIFAR-10, of a conditional DCGAN with it (table 1).
 """
