@@ -86,8 +86,8 @@ def update(
         differs in `stats` and `extra` alone.
       turn: which of the player's updates in this step it is; it enters the key.
       key: what the loss draws from, in place of the player's own key.
-      accumulate: the number of microbatches that the batch is cut into; batch normalisation then
-        sees a microbatch at a time, all else is the same.
+      accumulate: the number of microbatches that the batch is cut into; a layer or loss that looks at a
+        batch as a whole, such as batch normalisation, then sees a microbatch at a time.
       ema_decay: of the player's averaged variables, if it keeps any.
       axis: the name of the device axis, if the batch is one shard of several.
       at: the parameters at which the gradient is taken, if not the player's own.
