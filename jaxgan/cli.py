@@ -1,16 +1,16 @@
 """The `jaxgan` command: what is done with runs once they exist."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 import tyro
 
-from jaxgan import plots, run, train
+from jaxgan import compare, evaluate, plots, run, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
+from jaxgan.metrics.scores import METRICS
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -27,6 +27,39 @@ class Sample:
     label: str | None = None  # a class's name or number; each in turn, one column a class, if not given
     psi: float | None = None  # truncation: latents with |z| < psi alone
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a run's checkpoints, or other images beside the run's data."""
+
+    run: Folder  # the run's folder
+    metrics: tuple[str, ...] = ()  # of those above; the usual ones if not given
+    features: tuple[str, ...] = ()
+    """classifier (of the data's own labels), inception (its weights are downloaded once, or the file that
+    $JAXGAN_INCEPTION names), raw, cells (8x8 mean pixels), projection, or a MODULE:FUNCTION of your own;
+    classifier or, without labels, cells if not given"""
+    checkpoint: str = "last"  # last, best (of the watched score), a step (0: untrained), or all
+    n: Count = 10_000  # samples
+    pairs: Count = 5000  # real ones and samples, at most, where each is compared with each
+    seed: Seed = 0  # of the latents
+    psi: float | None = None  # truncation: latents with |z| < psi alone
+    split: str | None = None  # the reference's, of a TFDS set; the one that was trained on if not given
+    resize: Literal["legacy", "tensorflow", "clean"] = "legacy"
+    """to Inception's size, as pytorch-fid, the original or clean-fid does"""
+    groups: Natural = 10  # of samples, left out in turn for the intervals; 0: none
+    images: str | None = None  # score these instead: digits, tfds:NAME, folder:PATH or npz:PATH
+    images_split: str = "test"  # theirs, of a TFDS set
+    data_dir: str | None = None  # where TFDS sets lie; as the run had it if not given
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Rank runs by a score, best first; refused where the scores' protocols differ."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]  # the runs' folders
+    metric: str | None = None  # the score's name; the first of the first run's if not given
+    step: Natural | None = None  # the generators'; each run's newest that was scored if not given
 
 
 @dataclass(frozen=True)
@@ -108,9 +141,10 @@ def _summary(path: Path) -> tuple[str, str, str, str, str]:
     steps = f"{max(saved, default=0)}/{record['config']['steps']}"
     score = minutes = ""
     if (path / "scores.json").is_file():
-        scores = json.loads((path / "scores.json").read_text())
-        metric = "fcd" if "fcd" in scores else "fd_pixels"
-        score, minutes = f"{metric} {scores[metric]:.2f}", f"{scores['seconds'] / 60:.1f}"
+        known = evaluate.read(path)
+        first = next(iter(known["scores"]), None)
+        score = first and f"{first['name']} {first['value']:.2f}"
+        minutes = f"{known['seconds'] / 60:.1f}" if "seconds" in known else ""
     return str(path), record["data"]["name"], steps, score, minutes
 
 
@@ -133,13 +167,61 @@ def list_runs(args: List) -> None:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
 
 
-_COMMANDS = {Sample: sample, Resume: resume, List: list_runs}
+def evaluate_run(args: Evaluate) -> None:
+    """`jaxgan evaluate`."""
+    check(args)
+    record = run.read(args.run)
+    _, cfg = run.method(record)
+    data_dir = args.data_dir or record["loop"]["data_dir"]
+    seen = run.dataset(cfg, data_dir)
+    if seen.digest != record["data"]["digest"]:
+        raise InputError(f"{seen.name} is no longer what {args.run} was trained on: its contents differ")
+    real = seen if args.split in (None, cfg.split) else run.dataset(cfg, data_dir, args.split)
+    plan = evaluate.plan(
+        seen,
+        real,
+        args.features,
+        args.metrics,
+        conditional=hasattr(cfg, "n_classes"),
+        resize=args.resize,
+        pairs=args.pairs,
+        groups=args.groups,
+    )
+    if args.images is None:
+        evaluate.score_run(args.run, plan, args.checkpoint, n=args.n, seed=args.seed, psi=args.psi)
+    else:
+        evaluate.score_images(plan, args.images, args.images_split, data_dir, args.n)
+
+
+def compare_runs(args: Compare) -> None:
+    """`jaxgan compare`."""
+    check(args)
+    for path in args.runs:
+        run.read(path)
+    print(compare.table(compare.ranked(list(args.runs), args.metric, args.step)))
+
+
+_EVALUATE = "\n\n".join(
+    [
+        "Score a run's checkpoints, or other images beside the run's data. The metrics are",
+        *(f"{name}: {metric.about} ({metric.better} is better)" for name, metric in METRICS.items()),
+    ]
+)
+_COMMANDS = {
+    Sample: sample,
+    Evaluate: evaluate_run,
+    Compare: compare_runs,
+    Resume: resume,
+    List: list_runs,
+}
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
     args = tyro.cli(
         Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False, description=_EVALUATE)]
+        | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
         | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
         | Annotated[List, tyro.conf.subcommand("list", prefix_name=False)],
         prog="jaxgan",

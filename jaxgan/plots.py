@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxgan.data.synthetic import Mixture
+from jaxgan.metrics.score import Score
 
 PIXELS = 640  # the least longer side of a picture: small images are shown enlarged, not blurred
 
@@ -89,6 +90,29 @@ def curves(path: Path, rows: list[dict], title: str) -> None:
         axis.set_ylabel(panels[panel])
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
+    figure.savefig(path, dpi=110)
+
+
+def scores(path: Path, found: list[tuple[int, Score]], title: str) -> None:
+    """Each score over the generator's steps, with its interval; one panel a name."""
+    names = list(dict.fromkeys(score.name for _, score in found))
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure((4 * columns, 2.4 * rows + 0.6), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        points = sorted((step, score.value, score.interval) for step, score in found if score.name == name)
+        steps, values, around = zip(*points, strict=True)
+        axis.plot(steps, values, marker="o", markersize=3)
+        if all(around):
+            axis.fill_between(steps, *zip(*around, strict=True), alpha=0.2, linewidth=0)
+        better = next(score.protocol.better for _, score in found if score.name == name)
+        axis.set_title(f"{name} ({better} is better)", fontsize=9)
+        axis.grid(alpha=0.3)
+    for axis in axes[len(names) :]:
+        axis.remove()
+    figure.supxlabel("generator steps")
     figure.savefig(path, dpi=110)
 
 

@@ -29,6 +29,8 @@ import numpy as np
 
 from jaxgan import cache, checkpoint, random
 from jaxgan.config import InputError, first_difference, from_dict, nearest
+from jaxgan.data import Dataset
+from jaxgan.data import load as load_data
 from jaxgan.game import GAN, GANState
 from jaxgan.steps import create_state
 
@@ -172,6 +174,17 @@ def method(record: dict) -> tuple[ModuleType, Any]:
     return module, from_dict(module.Config, record["config"])
 
 
+def dataset(cfg, data_dir: str | None, split: str | None = None) -> Dataset:
+    """The data set that a config names, or another split of it."""
+    return load_data(
+        cfg.data,
+        image_size=cfg.image_size,
+        channels=cfg.channels,
+        split=split or cfg.split,
+        data_dir=data_dir,
+    )
+
+
 def find(root: Path) -> list[Path]:
     """The runs below a folder, oldest first."""
     found = [p.parent for p in Path(root).glob("**/config.json")]
@@ -181,6 +194,11 @@ def find(root: Path) -> list[Path]:
 def labels(classes: int, n: int) -> np.ndarray:
     """0, 1, ..., classes - 1, 0, 1, ...: a grid of them has one column a class. i32[n]."""
     return (np.arange(n) % classes).astype(np.int32)
+
+
+def drawn_labels(data: Dataset, n: int) -> np.ndarray:
+    """Labels as frequent as in the data, i32[n], the same at each call."""
+    return data.label[np.random.default_rng(0).integers(len(data.label), size=n)]
 
 
 def initial_state(make: Callable, cfg, data_shape) -> GANState:
@@ -222,6 +240,7 @@ class Generator:
     config: Any
     classes: tuple[str, ...]  # of the labels that `sample` takes; empty if it takes none
     step: int
+    averaged: bool  # its weights are the average that was kept
 
     def sample(self, key, n: int, label=None, psi: float | None = None) -> np.ndarray:
         """n samples, f32[n, H, W, C] in [-1, 1] for images. Sample i does not depend on n.
@@ -275,13 +294,18 @@ class Generator:
         return generate(self.gan, self.variables, z, np.broadcast_to(label, (n,)))
 
 
+def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:
+    """The steps that a run has checkpoints of, ascending."""
+    return sorted(int(p.name) for p in (path / folder).glob("*") if p.name.isdigit())
+
+
 def load(path: str | Path, which: str | int = "last") -> Generator:
     """The generator of a run, its average where one was kept.
 
     Args:
       path: the run's folder.
       which: "last" (if that one is damaged, the one before), "best" (of the watched score), or a
-        step that has a checkpoint.
+        step that has a checkpoint; 0 is the generator before the first step.
 
     Raises:
       InputError: if there is no such run or checkpoint.
@@ -290,8 +314,15 @@ def load(path: str | Path, which: str | int = "last") -> Generator:
     record = read(path)
     module, cfg = method(record)
     gan, _ = module.make(cfg)
+    conditional = getattr(cfg, "n_classes", None) is not None
+    classes = tuple(record["data"]["classes"]) if conditional else ()
+    initial = partial(initial_state, module.make, cfg, record["data"]["shape"])
+    abstract = jax.eval_shape(initial)
+    averaged = abstract.g.ema is not None
+    if which == 0:
+        return Generator(gan, initial().g.averaged, cfg, classes, 0, averaged)
     folder = path / ("best" if which == "best" else "checkpoints")
-    steps = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+    steps = checkpoints(path, folder.name)
     if not steps:
         raise InputError(f"{path} has no checkpoint in {folder.name}/ yet")
     if which == "last":
@@ -300,8 +331,5 @@ def load(path: str | Path, which: str | int = "last") -> Generator:
         wanted = [steps[-1] if which == "best" else int(which)]
     if wanted[-1] not in steps:
         raise InputError(f"{path} has no checkpoint of step {which}, but of {steps}")
-    abstract = jax.eval_shape(partial(initial_state, module.make, cfg, record["data"]["shape"]))
     variables, step = checkpoint.restore_generator(folder, wanted, abstract)
-    conditional = getattr(cfg, "n_classes", None) is not None
-    classes = tuple(record["data"]["classes"]) if conditional else ()
-    return Generator(gan, variables, cfg, classes, step)
+    return Generator(gan, variables, cfg, classes, step, averaged)

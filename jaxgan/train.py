@@ -24,9 +24,11 @@ from tqdm import tqdm
 
 from jaxgan import cache, checkpoint, parallel, plots, run, steps
 from jaxgan.config import Count, InputError, Natural, check, from_dict
-from jaxgan.data import Dataset, load, resident
-from jaxgan.metrics import scores
-from jaxgan.metrics.neighbours import memorisation, nearest
+from jaxgan.data import Dataset, resident
+from jaxgan.metrics import judge, scores
+from jaxgan.metrics.neighbours import nearest
+from jaxgan.metrics.reference import Reference, measure, reference
+from jaxgan.metrics.score import Score, to_record
 from jaxgan.random import fold
 
 SCORED = 5000  # samples behind a score
@@ -71,7 +73,7 @@ class _Training:
     devices: list
     gan: object
     chunk: Callable
-    reference: scores.Reference
+    reference: Reference
     label: np.ndarray | None  # of the shown samples
 
 
@@ -95,17 +97,6 @@ def _check_loop(cfg, loop: Loop, data: Dataset) -> list:
             f"{loop.accumulate} microbatches; choose a multiple, or fewer --devices"
         )
     return devices
-
-
-def _load(cfg, loop: Loop) -> Dataset:
-    """The data set that a config names."""
-    return load(
-        cfg.data,
-        image_size=cfg.image_size,
-        channels=cfg.channels,
-        split=cfg.split,
-        data_dir=loop.data_dir,
-    )
 
 
 def _as_data(cfg, data: Dataset):
@@ -171,7 +162,7 @@ def start(cfg, loop: Loop) -> dict:
     module = sys.modules[type(cfg).__module__]
     experiment = run.experiment_of(type(cfg))
     name = experiment["module"].rpartition(".")[2]
-    data = _load(cfg, loop)
+    data = run.dataset(cfg, loop.data_dir)
     cfg = _as_data(cfg, data)
     devices = _check_loop(cfg, loop, data)
     _build(module, cfg, loop, data, devices)
@@ -196,7 +187,7 @@ def resume(path: str | Path, **changes) -> dict:
     cfg = dataclasses.replace(old, steps=changes.pop("steps", old.steps))
     loop = dataclasses.replace(from_dict(Loop, record["loop"]), **changes)
     check(cfg)
-    data = _load(cfg, loop)
+    data = run.dataset(cfg, loop.data_dir)
     if data.digest != record["data"]["digest"]:
         raise InputError(f"{data.name} is no longer what {path} was trained on: its contents differ")
     devices = _check_loop(cfg, loop, data)
@@ -260,9 +251,9 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, exte
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", 1))
         print(f"{path}: {len(data.image)} images of {data.name}, {len(devices)} x {devices[0].device_kind}")
-        reference = scores.reference(data)
-        if reference.judge is not None:
-            print(f"judge of the classes: {reference.judge.accuracy:.1%} right on held-out real images")
+        if data.label is not None:
+            right = judge.cached(data).accuracy
+            print(f"judge of the classes: {right:.1%} right on held-out real images")
         training = _Training(
             path=path,
             cfg=cfg,
@@ -271,7 +262,7 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, exte
             devices=devices,
             gan=module.make(cfg)[0],
             chunk=parallel.over_devices(_chunk(module, cfg, loop, len(devices)), devices),
-            reference=reference,
+            reference=reference(data),
             label=run.labels(_columns(cfg), _shown(cfg)) if hasattr(cfg, "n_classes") else None,
         )
         state, progress = _first_state(training, module, latest)
@@ -280,12 +271,12 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, exte
         _remember(path, cfg, loop)
         if extended:
             progress["stale"] = 0
-        state, progress, found = _loop(training, state, progress, latest, best, caught)
+        state, progress = _loop(training, state, progress, latest, best, caught)
         latest.wait_until_finished()
         if caught:
             print(f"stopped at step {int(state.step)}; go on by `jaxgan resume {path}`", file=sys.stderr)
             raise Stopped(caught[0])
-        return _finish(training, state, progress, found or _score(training, state))
+        return _finish(training, state, progress)
 
 
 def _remember(path: Path, cfg, loop: Loop) -> None:
@@ -359,11 +350,7 @@ def _length(step: int, total: int, loop: Loop) -> int:
 
 
 def _loop(training: _Training, state, progress: dict, latest, best, caught: list):
-    """Trains to the last step, to the end of patience, or until a signal is caught.
-
-    Returns:
-      The state, the progress, and the state's scores if they were just taken.
-    """
+    """Trains to the last step, to the end of patience, or until a signal is caught: (state, progress)."""
     cfg, loop, path = training.cfg, training.loop, training.path
     step, before = int(state.step), progress["seconds"]
     began = time.monotonic()
@@ -397,19 +384,19 @@ def _loop(training: _Training, state, progress: dict, latest, best, caught: list
         def spent():
             return 0 < loop.patience <= progress["stale"]
 
-        pending = found = None
+        watched = scores.name("fd", training.reference)
+        pending = None
         while step < cfg.steps and not caught and not spent():
             length = _length(step, cfg.steps, loop)
             state, metrics = training.chunk(state, data, slot, length)
             if pending is not None:  # while the devices compute this chunk, write the last one's
                 settle(*pending)
-            pending, found = (step + 1, metrics), None
+            pending = (step + 1, metrics)
             step += length
             if _due(step, loop.evaluate_every):
                 settle(*pending)
-                pending, found = None, _score(training, state)
-                score = found[training.reference.metric]
-                _write_row(rows, events, {"step": step, f"score/{training.reference.metric}": score})
+                pending, score = None, scores.distance(training.reference, _scored(training, state))
+                _write_row(rows, events, {"step": step, f"score/{watched}": score})
                 if progress["best"] is None or score < progress["best"]:
                     progress |= {"best": score, "best_step": step, "stale": 0}
                     save(best)
@@ -430,7 +417,7 @@ def _loop(training: _Training, state, progress: dict, latest, best, caught: list
     if spent() and step < cfg.steps:
         print(f"no better score in {loop.patience}: stopped at step {step}")
     progress["seconds"] = before + time.monotonic() - began
-    return state, progress, found
+    return state, progress
 
 
 def _bar(cfg, step: int) -> tqdm:
@@ -485,12 +472,15 @@ def _write(rows, events, bar, training: _Training, first: int, metrics: dict) ->
     bar.set_postfix(figures, refresh=False)
 
 
-def _images(training: _Training, state, n: int, name: str, label) -> np.ndarray:
-    """n samples as uint8; the name chooses the latents, the same at every step."""
-    g = jax.device_put(state.g.averaged, training.devices[0])
-    key = jax.device_put(state.key, training.devices[0])
-    z = training.gan.latent(fold(key, name), jnp.arange(n))
-    return plots.to_uint8(run.generate(training.gan, g, z, label))
+def _images(training: _Training, state, n: int, key, label) -> np.ndarray:
+    """n samples as uint8."""
+    g, key = jax.device_put((state.g.averaged, key), training.devices[0])
+    return plots.to_uint8(run.generate(training.gan, g, training.gan.latent(key, jnp.arange(n)), label))
+
+
+def _samples(training: _Training, state) -> np.ndarray:
+    """The grid's samples as uint8, of the same latents at every step."""
+    return _images(training, state, _shown(training.cfg), fold(state.key, "samples"), training.label)
 
 
 def _columns(cfg) -> int:
@@ -504,7 +494,7 @@ def _shown(cfg) -> int:
 
 def _show(training: _Training, state, step: int, events) -> None:
     """A grid of samples into samples/ and TensorBoard."""
-    images = _images(training, state, _shown(training.cfg), "samples", training.label)
+    images = _samples(training, state)
     canvas = plots.grid(images, _columns(training.cfg))
     folder = training.path / "samples"
     folder.mkdir(exist_ok=True)
@@ -512,21 +502,22 @@ def _show(training: _Training, state, step: int, events) -> None:
     events.add_image("samples", canvas, step, dataformats="HWC")
 
 
-def _score(training: _Training, state) -> dict:
-    label = None
-    if training.label is not None:  # labels as frequent as in the data
-        pick = np.random.default_rng(0).integers(len(training.data.label), size=SCORED)
-        label = training.data.label[pick]
-    images = _images(training, state, SCORED, "scores", label)
-    return scores.evaluate(training.reference, images, label)
+def _labels(training: _Training) -> np.ndarray | None:
+    return None if training.label is None else run.drawn_labels(training.data, SCORED)
 
 
-def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
-    """The pictures, the curves and the scores of the last state, of which some are `found`."""
+def _scored(training: _Training, state) -> np.ndarray:
+    """The images behind a score, of the same latents at every step and in every run."""
+    key = fold(jax.random.key(0), "scores")
+    return _images(training, state, SCORED, key, _labels(training))
+
+
+def _finish(training: _Training, state, progress: dict) -> dict:
+    """The pictures, the curves and the scores of the last state."""
     path, cfg, data = training.path, training.cfg, training.data
     step = int(state.step)
     title = f"{path.parent.name} on {data.name}, {step} steps"
-    images = _images(training, state, _shown(cfg), "samples", training.label)
+    images = _samples(training, state)
     plots.picture(plots.grid(images, _columns(cfg))).save(path / "samples.png")
     index, _ = nearest(images[:32], data.image)
     pairs = plots.neighbours(images[:32], data.image[index])
@@ -536,45 +527,32 @@ def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
     plots.curves(path / "curves.png", _read_rows(path), title)
-    fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
+    ref = training.reference
+    fake = measure(ref, _scored(training, state), _labels(training))
+    sampling = scores.Sampling("live" if state.g.ema is None else "EMA")
+    found = scores.evaluate(ref, fake, scores.usual(ref, conditional=fake.label is not None), sampling)
     result = {
-        **found,
-        "memorisation": memorisation(fakes, data.image),
-        "protocol": scores.protocol(
-            training.reference,
-            step=step,
-            n_fake=SCORED,
-            ema=state.g.ema is not None,
-            seed=cfg.seed,
-        ),
-        "best": {"step": progress["best_step"], training.reference.metric: progress["best"]},
+        "step": step,
         "seconds": round(progress["seconds"], 1),
+        "best": {
+            "step": progress["best_step"],
+            "name": scores.name("fd", ref),
+            "value": progress["best"],
+        },
+        "two_halves_of_the_data": ref.floor,
+        "class_shares": scores.class_shares(ref, fake),
+        "scores": [to_record(score, step) for score in found],
     }
     cache.write(path / "scores.json", (json.dumps(result, indent=2) + "\n").encode())
-    _report(training, result)
+    _report(path, result, found)
     return result
 
 
-def _tiled(label, n: int):
-    return None if label is None else np.resize(label, n)
-
-
-def _report(training: _Training, result: dict) -> None:
-    path, metric = training.path, training.reference.metric
-    print(
-        f"{metric} {result[metric]:.2f} (Frechet distance on {result['protocol']['features']}; "
-        f"two halves of the data are {training.reference.floor:.2f} apart)"
-    )
-    if result["diversity"] is not None:
-        print(
-            f"diversity {result['diversity']:.2f} (1: images of a class differ as the data do, 0: not at all)"
-        )
-    if shares := result.get("class_shares"):
+def _report(path: Path, result: dict, found: list[Score]) -> None:
+    print(scores.table(found))
+    print(f"two halves of the data are {result['two_halves_of_the_data']:.2f} apart")
+    if shares := result["class_shares"]:
         print("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    if "agreement" in result:
-        print(f"the judge sees the label that was asked for in {result['agreement']:.1%}")
-    if result["memorisation"] is not None:
-        print(f"memorisation {result['memorisation']:.2f} (1: as far from the data as they are, 0: copies)")
     print(f"pictures  {path / 'samples.png'}, neighbours.png, samples/animation.gif")
     print(f"curves    {path / 'curves.png'}")
     print(f"scores    {path / 'scores.json'}")

@@ -23,6 +23,8 @@ ORDER = [
     ["plots"],
     ["checkpoint"],
     ["run"],
+    ["evaluate"],
+    ["compare"],
     ["train"],
     ["cli"],
 ]

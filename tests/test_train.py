@@ -79,13 +79,16 @@ def test_a_run_leaves_what_it_promises(whole):
     assert any(p.name.startswith("events.out.tfevents") for p in (path / "events").iterdir())
     rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows if "d/loss" in r] == list(range(1, 41))
-    assert [r["step"] for r in rows if "score/fcd" in r] == [10, 20, 30, 40]
+    assert [r["step"] for r in rows if "score/fcd_digits" in r] == [10, 20, 30, 40]
     scores = json.loads((path / "scores.json").read_text())
-    assert scores["fcd"] == rows[-1]["score/fcd"]
+    fcd, *others = scores["scores"]
+    assert (fcd["name"], fcd["value"], fcd["step"]) == ("fcd_digits", rows[-1]["score/fcd_digits"], 40)
+    assert fcd["interval"][0] < fcd["value"] < fcd["interval"][1]
+    assert [score["name"] for score in others] == ["memorisation", "diversity"]
     assert sum(scores["class_shares"].values()) == pytest.approx(1, abs=1e-3)
-    assert scores["protocol"]["n_fake"] == 5000
-    best = min((r for r in rows if "score/fcd" in r), key=lambda r: r["score/fcd"])
-    assert scores["best"] == {"step": best["step"], "fcd": best["score/fcd"]}
+    assert fcd["protocol"]["n_fake"] == 5000
+    best = min((r for r in rows if "score/fcd_digits" in r), key=lambda r: r["score/fcd_digits"])
+    assert scores["best"] == {"step": best["step"], "name": "fcd_digits", "value": best["score/fcd_digits"]}
     assert [p.name for p in (path / "best").iterdir()] == [str(best["step"])]
     record = json.loads((path / "config.json").read_text())
     assert record["config"]["g_hidden"] == [16]
@@ -265,8 +268,8 @@ def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
             checkpoint_every=0,
         ),
     )
-    assert "fd_pixels" in scores
-    assert "class_shares" not in scores
+    assert scores["scores"][0]["name"] == "fd_cells"
+    assert scores["class_shares"] is None
     assert _latest(tmp_path / "gan" / "a") == 7
 
 
@@ -321,7 +324,7 @@ def test_few_lengths_are_compiled():
 
 def test_bfloat16_and_the_average_run_through(tmp_path):
     scores = _start(tmp_path, dtype="bfloat16", ema_decay=0.9)
-    assert scores["protocol"]["generator"] == "EMA"
+    assert scores["scores"][0]["protocol"]["generator"] == "EMA"
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +333,7 @@ def conditional(tmp_path_factory):
     root = tmp_path_factory.mktemp("cgan")
     cfg = cgan.Config(image_size=8, width=4, latent=4, batch_size=16, steps=10)
     scores = train.start(cfg, Loop(name="a", out=str(root), devices=1, **EVERY))
-    assert 0 <= scores["agreement"] <= 1
+    assert {s["name"]: s["value"] for s in scores["scores"]}["agreement"] == pytest.approx(0.5, abs=0.5)
     return root / "cgan" / "a"
 
 

@@ -283,28 +283,35 @@ def load(path: str | Path | None = None) -> Weights:
     return Weights(fold(state, path), hashlib.sha256(content).hexdigest())
 
 
-@partial(jax.jit, static_argnames=("level", "resize"))
-def _forward(params, images, level, resize):
+@partial(jax.jit, static_argnames=("wanted", "resize"))
+def _forward(params, images, wanted, resize):
     x = scaled(resized(images, resize), resize)
     x = jnp.broadcast_to(x, (*x.shape[:3], 3))
-    return Inception().apply({"params": params}, x)[level]
+    found = Inception().apply({"params": params}, x)
+    return [found[level] for level in wanted]
 
 
-def features(
-    images, weights: Weights, *, level: int | str = 2048, resize: str = "legacy", batch_size: int = 32
-) -> np.ndarray:
-    """Features f32[N, D] of images uint8[N, H, W, C], of one grey channel or three (RGB).
+def features(images, weights: Weights, *, level: int | str = 2048, **options) -> np.ndarray:
+    """One of the `levels`, f32[N, D]: D itself (2048 for the FID), or, with D = 1008, `logits` or
+    `logits_unbiased` (for the Inception score)."""
+    return levels(images, weights, (str(level),), **options)[0]
+
+
+def levels(
+    images, weights: Weights, wanted: tuple[str, ...], *, resize: str = "legacy", batch_size: int = 32
+) -> list[np.ndarray]:
+    """Features f32[N, D] of images uint8[N, H, W, C], of one grey channel or three (RGB), in one pass.
 
     Args:
-      level: one of `LEVELS`: D itself (2048 for the FID), or, with D = 1008, `logits` or
-        `logits_unbiased` (for the Inception score).
+      wanted: of `LEVELS`; the result has one array for each.
       resize: `legacy`, `tensorflow` or `clean`, as `resize.resized` tells.
       batch_size: how many images are in memory at 299x299; the features do not depend on it.
 
     Raises:
       InputError: if the images are of another type or shape or there is none, or a name is unknown.
     """
-    one_of("level", level := str(level), LEVELS)
+    for level in wanted:
+        one_of("level", level, LEVELS)
     one_of("resize", resize, RESIZES)
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: it must be 1 or more")
@@ -324,6 +331,6 @@ def features(
             batch = images[i : i + batch_size]
             n = len(batch)
             batch = np.concatenate([batch, np.zeros((batch_size - n, *batch.shape[1:]), np.uint8)])
-            parts.append(np.asarray(_forward(params, batch, level, resize))[:n])
+            parts.append([np.asarray(x)[:n] for x in _forward(params, batch, wanted, resize)])
             bar.update(n)
-    return np.concatenate(parts)
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -52,7 +52,7 @@ class Judge(NamedTuple):
     @property
     def name(self) -> str:
         """For a protocol: what features these are."""
-        return f"judge v{VERSION} of {self.digest}"
+        return f"classifier v{VERSION} of {self.digest}"
 
 
 @partial(jax.jit, static_argnums=0)

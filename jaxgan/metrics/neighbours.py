@@ -43,15 +43,28 @@ def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.nda
     return index, np.sqrt((gap**2).sum(1)) / 255
 
 
-def memorisation(fake, real, *, held_out: int = 500) -> float | None:
-    """The median distance of fakes to real images, over that of held-out real ones to the others.
+def yardstick(real, *, held_out: int = 500) -> tuple[np.ndarray, float] | None:
+    """Some real images, and the median distance to them of others that are held out.
 
-    About 1 for a sampler of the data's distribution, 0 for one that copies. The images are
-    uint8[N, ...]; `held_out` of the real, at most half, are set apart as the yardstick. None if more
-    than half of those have a duplicate among the others.
+    Args:
+      real: uint8[N, ...]; `held_out` of them, at most half, are set apart.
+
+    Returns:
+      uint8[N - held_out, ...] and the distance, as `nearest` measures it; None if more than half of the
+      held-out have a duplicate among the others.
     """
     held_out = min(held_out, len(real) // 2)
     order = np.random.default_rng(0).permutation(len(real))
     held, others = real[order[:held_out]], real[order[held_out:]]
-    yardstick = np.median(nearest(held, others)[1])
-    return float(np.median(nearest(fake, others)[1]) / yardstick) if yardstick > 0 else None
+    apart = float(np.median(nearest(held, others)[1]))
+    return (others, apart) if apart > 0 else None
+
+
+def memorisation(fake, real, *, held_out: int = 500) -> float | None:
+    """The median distance of fakes to real images, over that of held-out real ones to the others.
+
+    About 1 for a sampler of the data's distribution, 0 for one that copies. The images are uint8[N, ...];
+    None where there is no `yardstick`.
+    """
+    found = yardstick(real, held_out=held_out)
+    return found and float(np.median(nearest(fake, found[0])[1]) / found[1])

@@ -1,103 +1,301 @@
-"""The scores of a set of generated images, each with its protocol."""
+"""Every metric as a score of generated images, with its interval and its protocol."""
 
+from collections.abc import Callable, Iterable
+from importlib import metadata
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from tqdm import tqdm
 
+from jaxgan.config import InputError, one_of
 from jaxgan.data.sources import Dataset
-from jaxgan.metrics import judge as judges
-from jaxgan.metrics.frechet import frechet_distance, moments
+from jaxgan.metrics import classification_accuracy, judge, kid, manifold, ms_ssim, patch_swd, two_sample
+from jaxgan.metrics.frechet import fid_infinity, frechet_distance, intra_class_distances, moments
+from jaxgan.metrics.inception_score import inception_score
+from jaxgan.metrics.neighbours import nearest
+from jaxgan.metrics.reference import Reference, Sample, measure, short_name, spread
+from jaxgan.metrics.score import Protocol, Score, intervals
 
 
-class Reference(NamedTuple):
-    """Real data, ready to be compared with."""
+class Sampling(NamedTuple):
+    """How generated images came about."""
 
-    data: Dataset
-    judge: judges.Judge | None  # None where the data has no labels
-    moments: tuple[np.ndarray, np.ndarray]
-    floor: float  # the distance between two random halves of the data: what sampling alone costs
-    std: float  # of a pixel among the images of a class, in [0, 1]
-
-    @property
-    def metric(self) -> str:
-        """The name of the Frechet distance on this reference's features."""
-        return "fd_pixels" if self.judge is None else "fcd"
+    generator: str  # EMA or live, or where else they are from
+    seed: int = 0  # of the latents
+    truncation: float | None = None
+    batch_norm: str = "running statistics"
 
 
-def _pixels(images) -> np.ndarray:
-    """Images uint8[N, S, S, C] averaged over at most 8x8 cells, f64[N, cells * C] in [0, 1]."""
-    n, size, _, c = images.shape
-    edges = np.linspace(0, size, min(size, 8) + 1).astype(int)
-    x = np.add.reduceat(np.add.reduceat(images / 255.0, edges[:-1], 1), edges[:-1], 2)
-    return (x / np.outer(np.diff(edges), np.diff(edges))[:, :, None]).reshape(n, -1)
+class Metric(NamedTuple):
+    """How a set of images is scored."""
+
+    of: Callable  # (Reference, Sample) -> {name: figure}
+    about: str
+    better: str  # which figures are
+    needs: str = (
+        "features"  # or a classifier's logits, the label asked for, classes where there are, or pixels
+    )
+    real: str = "rows"  # which real images it is compared with: all, rows, as many, train, none
+    paired: bool = False  # each real one is compared with each fake, of which there are at most `pairs`
+    cheap: bool = True  # enough for an interval
+    named: bool = True  # after the features
+    version: int = 1  # of the definition here
 
 
-def _std(images, label) -> float:
-    """The root mean square deviation of a pixel from its mean over the images of a class, in [0, 1]."""
-    x = images.reshape(len(images), -1)
-    squares = 0.0
-    for c in np.unique(label):
-        own = x[label == c]
-        mean = own.mean(0)
-        squares += sum(np.square(part - mean).sum() for part in np.array_split(own, -(-len(own) // 1024)))
-    return float(np.sqrt(squares / x.size)) / 255
+def _fd(ref, fake):
+    return {"fd": frechet_distance(moments(fake.features), ref.moments)}
 
 
-def _diversity(ref: Reference, images, label) -> float | None:
-    return _std(images, label) / ref.std if ref.std > 1e-6 else None
+def _fd_infinity(ref, fake):
+    smallest = min(5000, len(fake.image) // 2)
+    return {"fd_infinity": fid_infinity(fake.features, ref.moments, smallest=smallest)}
 
 
-def reference(data: Dataset) -> Reference:
-    """All of a data set as the reference; its judge is trained if it is not in the cache."""
-    judge = None if data.label is None else judges.cached(data)
-    features = _pixels(data.image) if judge is None else judges.judge(judge, data.image)[1]
-    halves = np.array_split(np.random.default_rng(0).permutation(len(features)), 2)
-    floor = frechet_distance(*(moments(features[half]) for half in halves))
-    label = np.zeros(len(features)) if judge is None else data.label
-    return Reference(data, judge, moments(features), floor, _std(data.image, label))
+def _kd(ref, fake):
+    return {"kd": kid.mmd2(ref.rows.features, fake.features)}
 
 
-def evaluate(ref: Reference, images, label=None) -> dict:
-    """Scores of images uint8[N, H, W, C], asked for with label i32[N] if the generator takes one.
+def _is(ref, fake):
+    return {"is": inception_score(fake.logits, logits=True)[0]}
 
-    Returns:
-      The Frechet distance under `ref.metric`; `diversity`, the standard deviation of a pixel among the
-      images of a class (as judged; without a judge, of all), over that of the data: 0 if a class is one
-      image, 1 if they differ as the data do, or are noisy, None if the data do not. With a judge also
-      `class_shares` (of each class among the images) and `agreement` (how often it sees the label that
-      was asked for).
+
+def _precision_recall(ref, fake):
+    both = manifold.precision_recall(ref.rows.features, fake.features)
+    return dict(zip(("precision", "recall"), both, strict=True))
+
+
+def _density_coverage(ref, fake):
+    both = manifold.density_coverage(ref.rows.features, fake.features)
+    return dict(zip(("density", "coverage"), both, strict=True))
+
+
+def _two_sample(ref, fake):
+    real, fakes = ref.rows.features[: len(fake.features)], fake.features[: len(ref.rows.features)]
+    return {"two_sample": two_sample.nearest_neighbour_accuracy(real, fakes).overall}
+
+
+def _intra_fd(ref, fake):
+    apart = intra_class_distances(ref.rows.features, ref.rows.label, fake.features, fake.label)
+    return {"intra_fd": float(np.mean(list(apart.values())))}
+
+
+def _agreement(ref, fake):
+    return {"agreement": float((ref.seen(fake) == fake.label).mean())}
+
+
+def _cas(ref, fake):
+    def fit(images, label):
+        learned = judge.train(Dataset("samples", images, label, ref.train.classes))
+        return lambda real: judge.judge(learned, real)[0].argmax(1)
+
+    score = classification_accuracy.classification_accuracy_score
+    return {"cas": score(fit, fake.image, fake.label, ref.rows.image, ref.rows.label)}
+
+
+def _memorisation(ref, fake):
+    if ref.yardstick is None:
+        raise InputError("memorisation: most training images have a duplicate, so there is no yardstick")
+    others, apart = ref.yardstick
+    return {"memorisation": float(np.median(nearest(fake.image, others)[1]) / apart)}
+
+
+def _diversity(ref, fake):
+    if not ref.std > 1e-6:
+        raise InputError("diversity: the real images do not differ")
+    return {"diversity": spread(fake.image, ref.seen(fake)) / ref.std}
+
+
+def _ms_ssim(ref, fake):
+    seen = ref.seen(fake)
+    several = np.bincount(seen)[seen] > 1  # one image of a class is no pair
+    alike = ms_ssim.class_ms_ssim(fake.image[several], seen[several])
+    return {"ms_ssim": float(np.mean(list(alike.values())))}
+
+
+def _swd(ref, fake):
+    real, fakes = ref.rows.image[: len(fake.image)], fake.image[: len(ref.rows.image)]
+    scales = patch_swd.patch_sliced_wasserstein(jax.random.key(0), real, fakes)
+    return {"swd": float(np.mean(list(scales.values())))}
+
+
+METRICS = {
+    "fd": Metric(_fd, "Frechet distance of the features", "lower", real="all"),
+    "fd_infinity": Metric(
+        _fd_infinity, "the same, extrapolated to endless samples", "lower", real="all", cheap=False
+    ),
+    "kd": Metric(_kd, "squared kernel distance of the features, without bias", "lower", paired=True),
+    "is": Metric(_is, "inception score of the classifier's logits", "higher", "logits", "none"),
+    "precision_recall": Metric(
+        _precision_recall, "fakes among the real, and real ones among the fakes", "higher", paired=True
+    ),
+    "density_coverage": Metric(
+        _density_coverage,
+        "how close to the real, and how many of these are near a fake",
+        "higher",
+        paired=True,
+    ),
+    "two_sample": Metric(
+        _two_sample, "a nearest neighbour tells real from fake", "nearer to 0.5", real="as many", paired=True
+    ),
+    "intra_fd": Metric(_intra_fd, "mean Frechet distance within a class", "lower", "label"),
+    "agreement": Metric(
+        _agreement, "the classifier sees the label asked for", "higher", "label", "none", named=False
+    ),
+    "cas": Metric(
+        _cas, "a classifier of samples is right on the real", "higher", "label", cheap=False, named=False
+    ),
+    "memorisation": Metric(
+        _memorisation,
+        "nearest training image, over held-out ones' own; 0: copies",
+        "nearer to 1",
+        "pixels",
+        "train",
+        paired=True,
+        named=False,
+    ),
+    "diversity": Metric(
+        _diversity, "spread within a class, over the data's", "nearer to 1", "classes", "all", named=False
+    ),
+    "ms_ssim": Metric(_ms_ssim, "likeness of pairs within a class", "lower", "classes", "none", named=False),
+    "swd": Metric(
+        _swd,
+        "sliced Wasserstein distance of patches",
+        "lower",
+        "pixels",
+        "as many",
+        paired=True,
+        cheap=False,
+        named=False,
+    ),
+}
+# On Inception's features alone.
+PUBLISHED = {"fd": "fid", "fd_infinity": "fid_infinity", "kd": "kid", "is": "is"}
+
+
+def name(metric: str, ref: Reference) -> str:
+    """What a figure is called on a reference's features.
+
+    A published name such as `fid` is of Inception's features alone; the Frechet distance on the classifier's
+    is `fcd_` and the data set's name.
     """
-    if ref.judge is None:
-        distance = frechet_distance(moments(_pixels(images)), ref.moments)
-        return {ref.metric: distance, "diversity": _diversity(ref, images, np.zeros(len(images)))}
-    logits, features = judges.judge(ref.judge, images)
-    seen = logits.argmax(1)
-    shares = np.bincount(seen, minlength=ref.judge.n_classes) / len(seen)
-    scores = {
-        ref.metric: frechet_distance(moments(features), ref.moments),
-        "diversity": _diversity(ref, images, seen),
-        "class_shares": dict(zip(ref.data.classes, shares.round(4).tolist(), strict=True)),
-    }
-    if label is not None:
-        scores["agreement"] = float((seen == label).mean())
-    return scores
+    kind = ref.features.kind
+    if kind == "inception" and metric in PUBLISHED:
+        return PUBLISHED[metric]
+    if kind == "classifier" and metric == "fd":
+        return f"fcd_{short_name(ref.train)}"
+    return f"{metric}_{kind}"
 
 
-def protocol(ref: Reference, *, step: int, n_fake: int, ema: bool, seed: int) -> dict:
-    """What has to be the same for two scores to be compared."""
-    features = "mean pixels of 8x8 cells" if ref.judge is None else ref.judge.name
-    held_out = {} if ref.judge is None else {"judge_accuracy": round(ref.judge.accuracy, 4)}
-    return {
-        "features": features,
-        **held_out,
-        "reference": ref.data.name,
-        "reference_digest": ref.data.digest,
-        "n_reference": len(ref.data.image),
-        "two_halves_of_reference": ref.floor,
-        "n_fake": n_fake,
-        "step": step,
-        "generator": "EMA" if ema else "live",
-        "batch_norm": "running statistics",
-        "quantised": "uint8",
-        "seed": seed,
+def distance(ref: Reference, images) -> float:
+    """The Frechet distance of images uint8[N, S, S, C] to the reference: what a run is watched by."""
+    return frechet_distance(moments(measure(ref, images).features), ref.moments)
+
+
+def class_shares(ref: Reference, fake: Sample) -> dict[str, float] | None:
+    """How often the classifier sees each class among the images; None without one of these classes."""
+    if not ref.tells_classes:
+        return None
+    shares = np.bincount(ref.seen(fake), minlength=len(ref.train.classes)) / len(fake.image)
+    return dict(zip(ref.train.classes, shares.round(4).tolist(), strict=True))
+
+
+def usual(ref: Reference, *, conditional: bool) -> list[str]:
+    """The metrics that every run ends with, of those that its data and generator can have."""
+    can = {
+        "fd": True,
+        "memorisation": ref.yardstick is not None,
+        "diversity": ref.std > 1e-6,
+        "agreement": conditional and ref.tells_classes,
     }
+    return [metric for metric, possible in can.items() if possible]
+
+
+def check(metrics: Iterable[str], ref: Reference, *, conditional: bool) -> None:
+    """Raises InputError for the first metric that is unknown or that there cannot be here."""
+    for wanted in metrics:
+        one_of("--metrics", wanted, METRICS)
+        needs = METRICS[wanted].needs
+        if needs == "logits" and ref.rows.logits is None:
+            raise InputError(f"{wanted} needs a classifier's logits: take --features classifier or inception")
+        if needs == "label" and not conditional:
+            raise InputError(
+                f"{wanted} needs images that were asked for by label, of a conditional generator"
+            )
+        if needs == "label" and ref.rows.label is None:
+            raise InputError(f"{wanted} needs a labelled reference; {ref.data.name} has no labels")
+        if wanted == "agreement" and not ref.tells_classes:
+            raise InputError("agreement is with the classifier of the data: take --features classifier")
+
+
+def evaluate(
+    ref: Reference, fake: Sample, metrics: Iterable[str], sampling: Sampling, *, groups: int = 10
+) -> list[Score]:
+    """Scores of generated images by some of `METRICS`.
+
+    Args:
+      fake: as `reference.measure` makes it.
+      groups: of samples, left out in turn for the intervals (`score.intervals`); 0 takes none.
+
+    Raises:
+      InputError: if a metric is unknown, or has not what it needs, in one line.
+    """
+    metrics = list(metrics)
+    check(metrics, ref, conditional=fake.label is not None)
+    found = []
+    for wanted in tqdm(metrics, desc="scores", unit="metric", leave=False, delay=1, disable=None):
+        metric = METRICS[wanted]
+        part = fake.take(slice(ref.pairs if metric.paired else None))
+        n = len(part.image)
+        try:
+            figures = metric.of(ref, part)
+            fewer = lambda rows, metric=metric, part=part: metric.of(ref, part.take(rows))  # noqa: E731
+            enough = metric.cheap and groups > 1 and n >= 4 * groups
+            around = intervals(fewer, figures, n, groups=groups) if enough else {}
+        except ValueError as e:
+            raise InputError(f"{wanted}: {e}") from e
+        found += [
+            Score(value, around.get(base), _protocol(base, metric, ref, n, sampling))
+            for base, value in figures.items()
+        ]
+    return found
+
+
+def table(found: list[Score]) -> str:
+    """The scores as lines: each with its interval and, below, its protocol where that changes."""
+    lines, before = [], None
+    for score in found:
+        around = "" if score.interval is None else "  {:.4g} to {:.4g}".format(*score.interval)
+        lines.append(f"{score.name:22} {score.value:<9.4g}{around}  ({score.protocol.better} is better)")
+        if (short := str(score.protocol)) != before:
+            lines.append(f"    {short}")
+            before = short
+    return "\n".join(lines)
+
+
+def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampling) -> Protocol:
+    of_pixels = metric.needs == "pixels" or (metric.needs == "classes" and not ref.tells_classes)
+    real = {
+        "all": len(ref.data.image),
+        "rows": len(ref.rows.image),
+        "as many": min(n, len(ref.rows.image)),
+        "train": len(ref.train.image),
+        "none": 0,
+    }
+    compared = ref.train if metric.real == "train" else ref.data
+    return Protocol(
+        metric=name(base, ref) if metric.named else base,
+        better=metric.better,
+        version=metric.version,
+        features="pixels" if of_pixels else ref.features.name,
+        reference=compared.name,
+        reference_digest=compared.digest,
+        n_reference=real[metric.real],
+        n_fake=n,
+        generator=sampling.generator,
+        batch_norm=sampling.batch_norm,
+        quantised="uint8",
+        truncation=sampling.truncation,
+        seed=sampling.seed,
+        code=metadata.version("jaxgan"),
+    )

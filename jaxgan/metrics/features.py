@@ -1,0 +1,127 @@
+"""Where images are compared: functions from images to rows of numbers, each with a name for the record."""
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan.config import InputError, nearest
+from jaxgan.data.sources import Dataset
+from jaxgan.metrics import inception as networks
+from jaxgan.metrics import judge as judges
+
+WIDEST = 4096  # numbers in a row, of whose covariance the root is still taken in a minute
+
+
+class Features(NamedTuple):
+    """A feature space."""
+
+    kind: str  # `classifier`, `inception`, ...: a part of a score's name
+    name: str  # for a protocol: version, and the hash of what it was made from
+    of: Callable  # images uint8[N, H, W, C] -> (features [N, D], logits f32[N, K] or None)
+
+
+def classifier(data: Dataset) -> Features:
+    """The last hidden layer of a classifier of a labelled set's own classes, which is trained once.
+
+    Raises:
+      InputError: if the set has no labels.
+    """
+    if data.label is None:
+        raise InputError(f"{data.name} has no labels to train a classifier on; choose other features")
+    judge = judges.cached(data)
+    return Features("classifier", judge.name, lambda images: judges.judge(judge, images)[::-1])
+
+
+def inception(resize: str = "legacy") -> Features:
+    """The network of the original Frechet inception distance, with the weights that `inception.load` finds.
+
+    Raises:
+      InputError: if its weights cannot be had, or the resizing is unknown.
+    """
+    weights = networks.load()
+    of = partial(networks.levels, weights=weights, wanted=("2048", "logits_unbiased"), resize=resize)
+    return Features("inception", f"{weights.name}, resized {resize}", of)
+
+
+def _flat(images) -> np.ndarray:
+    return np.reshape(images, (len(images), -1)).astype(np.float32) / 255
+
+
+def _raw(images):
+    if (width := images[0].size) > WIDEST:
+        raise InputError(f"images of {width} pixels are too large for raw features; choose projection")
+    return _flat(images), None
+
+
+def _cells(images):
+    n, size, _, c = images.shape
+    edges = np.linspace(0, size, min(size, 8) + 1).astype(int)
+    x = np.add.reduceat(np.add.reduceat(images / 255.0, edges[:-1], 1), edges[:-1], 2)
+    return (x / np.outer(np.diff(edges), np.diff(edges))[:, :, None]).reshape(n, -1), None
+
+
+def projection(width: int = 256, seed: int = 0) -> Features:
+    """Pixels in [0, 1] times a matrix of independent N(0, 1 / width), a function of the seed: distances stay
+    as they are to about sqrt(2 / width) of themselves (Johnson and Lindenstrauss 1984)."""
+
+    def of(images):
+        matrix = np.random.default_rng(seed).standard_normal((images[0].size, width)) / np.sqrt(width)
+        return _flat(images) @ matrix.astype(np.float32), None
+
+    return Features("projection", f"projection v1 to {width} of seed {seed}", of)
+
+
+RAW = Features("raw", "raw pixels", _raw)
+CELLS = Features("cells", "mean pixels of 8x8 cells", _cells)
+KINDS = ("classifier", "inception", "raw", "cells", "projection", "MODULE:FUNCTION")
+
+
+def custom(spec: str) -> Features:
+    """A function of the user's, named as `package.module:function`: images uint8[N, H, W, C] -> [N, D].
+
+    Raises:
+      InputError: if there is no such function, or its source cannot be read for the record.
+    """
+    module, _, name = spec.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+        source = inspect.getsource(inspect.getmodule(function))
+    except (ImportError, AttributeError, TypeError, OSError) as e:
+        raise InputError(f"--features {spec}: {e}") from None
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+
+    def of(images):
+        rows = np.asarray(function(images))
+        if rows.ndim != 2 or len(rows) != len(images):
+            raise InputError(f"{spec} made {list(rows.shape)} of {len(images)} images, not a row of each")
+        return rows, None
+
+    return Features(name, f"{spec} in a file of hash {digest}", of)
+
+
+def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
+    """The features of one of `KINDS`; `data` is what a classifier learns, `resize` is Inception's.
+
+    Raises:
+      InputError: if there are none of that name, or they cannot be made.
+    """
+    if spec == "classifier":
+        return classifier(data)
+    if spec == "inception":
+        return inception(resize)
+    plain = {"raw": RAW, "cells": CELLS, "projection": projection()}
+    if spec in plain:
+        return plain[spec]
+    if ":" in spec:
+        return custom(spec)
+    raise InputError(f"--features {spec!r} is not one of {', '.join(KINDS)}{nearest(spec, KINDS)}")
+
+
+def usual(data: Dataset) -> Features:
+    """What a training run is watched by: the classifier's features, or cells where there are no labels."""
+    return CELLS if data.label is None else classifier(data)
