@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import tyro
 
-from jaxgan import plots, run, train
+from jaxgan import plots, report, run, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -27,6 +27,17 @@ class Sample:
     label: str | None = None  # a class's name or number; each in turn, one column a class, if not given
     psi: float | None = None  # truncation: latents with |z| < psi alone
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
+
+
+@dataclass(frozen=True)
+class Report:
+    """Show a run at a glance: report.png, and report.html, one page that needs nothing beside it."""
+
+    run: Folder  # the run's folder
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    seed: Seed = 0  # of the latents
+    out: Path | None = None  # the folder to write to; the run's if not given
+    data_dir: str | None = None  # where TFDS sets lie now
 
 
 @dataclass(frozen=True)
@@ -59,16 +70,21 @@ def _label(run_classes: tuple[str, ...], text: str | None):
     raise InputError(f"--label {text!r} is not one of {', '.join(run_classes)}")
 
 
+def _which(text: str) -> str | int:
+    """A checkpoint, as `run.load` takes it."""
+    if text not in ("last", "best") and not text.isdigit():
+        raise InputError(f"--checkpoint {text!r}: last, best, or a step")
+    return int(text) if text.isdigit() else text
+
+
 def sample(args: Sample) -> None:
     """`jaxgan sample`."""
     check(args)
     if args.out.suffix not in (".png", ".npz"):
         raise InputError(f"--out {args.out}: a name ending in .png or .npz")
-    if args.checkpoint not in ("last", "best") and not args.checkpoint.isdigit():
-        raise InputError(f"--checkpoint {args.checkpoint!r}: last, best, or a step")
+    which = _which(args.checkpoint)
     if args.interpolate and args.psi is not None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
-    which = int(args.checkpoint) if args.checkpoint.isdigit() else args.checkpoint
     generator = run.load(args.run, which)
     label = _label(generator.classes, args.label)
     key = jax.random.key(args.seed)
@@ -93,6 +109,15 @@ def sample(args: Sample) -> None:
     except OSError as e:
         raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
     print(f"{len(images)} samples of step {generator.step} in {args.out}")
+
+
+def report_run(args: Report) -> None:
+    """`jaxgan report`."""
+    check(args)
+    which = _which(args.checkpoint)
+    picture, page = report.make(args.run, which, seed=args.seed, out=args.out, data_dir=args.data_dir)
+    print(f"figure  {picture}")
+    print(f"page    {page}")
 
 
 def resume(args: Resume) -> None:
@@ -133,13 +158,14 @@ def list_runs(args: List) -> None:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
 
 
-_COMMANDS = {Sample: sample, Resume: resume, List: list_runs}
+_COMMANDS = {Sample: sample, Report: report_run, Resume: resume, List: list_runs}
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
     args = tyro.cli(
         Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
+        | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
         | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
         | Annotated[List, tyro.conf.subcommand("list", prefix_name=False)],
         prog="jaxgan",

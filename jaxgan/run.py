@@ -5,6 +5,7 @@ RUN/config.json      experiment, config, loop, data, versions, git commit, devic
     events/          TensorBoard
     samples/         the same latents at each stage; animation.gif
     samples.png  neighbours.png  curves.png  scores.json
+    report.png  report.html    once `jaxgan report` was asked for them
     checkpoints/     the newest; best/ the one with the best watched score
 """
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from jaxgan import cache, checkpoint, random
 from jaxgan.config import InputError, first_difference, from_dict, nearest
+from jaxgan.data import Dataset, sources
 from jaxgan.game import GAN, GANState
 from jaxgan.steps import create_state
 
@@ -170,6 +172,37 @@ def method(record: dict) -> tuple[ModuleType, Any]:
     """The experiment's module and its config."""
     module = _import(record["experiment"])
     return module, from_dict(module.Config, record["config"])
+
+
+def dataset(record: dict, data_dir: str | None = None) -> Dataset:
+    """The data set that a run was trained on.
+
+    Args:
+      data_dir: where TFDS sets lie now, if it is elsewhere than the run's own.
+
+    Raises:
+      InputError: if it cannot be read, or its contents are no longer those.
+    """
+    _, cfg = method(record)
+    data = sources.load(
+        cfg.data,
+        image_size=cfg.image_size,
+        channels=cfg.channels,
+        split=cfg.split,
+        data_dir=data_dir or record["loop"].get("data_dir"),
+    )
+    if data.digest != record["data"]["digest"]:
+        raise InputError(f"{data.name} is no longer what the run was trained on: its contents differ")
+    return data
+
+
+def rows(path: Path) -> list[dict]:
+    """The rows of a run's metrics.jsonl, [] if it has none yet."""
+    try:
+        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
 
 
 def find(root: Path) -> list[Path]:

@@ -303,7 +303,7 @@ def _first_state(training: _Training, module, latest):
         fresh.replace(frozen=()),
     )
     found = checkpoint.restore(latest, abstract)
-    rows = _read_rows(training.path)
+    rows = run.rows(training.path)
     if found is None:
         state, progress = fresh, {"best": None, "best_step": None, "stale": 0, "seconds": 0.0}
     else:
@@ -313,14 +313,6 @@ def _first_state(training: _Training, module, latest):
     text = "".join(json.dumps(row) + "\n" for row in kept)
     cache.write(training.path / "metrics.jsonl", text.encode())
     return state, progress
-
-
-def _read_rows(path: Path) -> list[dict]:
-    try:
-        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
 
 
 @contextlib.contextmanager
@@ -535,7 +527,7 @@ def _finish(training: _Training, state, progress: dict, found: dict) -> dict:
     if grids:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
-    plots.curves(path / "curves.png", _read_rows(path), title)
+    plots.curves(path / "curves.png", run.rows(path), title)
     fakes = _images(training, state, 500, "memorisation", _tiled(training.label, 500))
     result = {
         **found,

@@ -23,6 +23,7 @@ ORDER = [
     ["plots"],
     ["checkpoint"],
     ["run"],
+    ["report"],
     ["train"],
     ["cli"],
 ]
