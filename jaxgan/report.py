@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -60,6 +61,11 @@ class Report(NamedTuple):
     classes: Classes | None  # None where the data have no labels
     rows: list[dict]  # of metrics.jsonl
     scores: dict | None  # scores.json
+
+    @property
+    def name(self) -> str:
+        """The run's own."""
+        return self.path.absolute().name
 
     @property
     def title(self) -> str:
@@ -142,7 +148,7 @@ def gather(path: Path, which: str | int = "last", *, seed: int = 0, data_dir: st
 
 def _sampled(generator: run.Generator, key, n: int, label) -> np.ndarray:
     """n samples as uint8[n, H, W, C], under a progress bar."""
-    z = generator.gan.latent(key, np.arange(n))
+    z = generator.gan.latent(key, jnp.arange(n))
     bar = tqdm(total=n, desc="samples", unit="image", leave=False, delay=1, disable=None)
     parts = []
     with bar:
@@ -179,7 +185,7 @@ def _scores(path: Path) -> dict | None:
         raise InputError(f"{file} is damaged ({e})") from None
     listed = found.get("scores") if isinstance(found, dict) else None
     if not isinstance(listed, list) or not all(isinstance(s, dict) and "name" in s for s in listed):
-        raise InputError(f"{file} holds no list of scores")
+        raise InputError(f"{file} holds no list of scores; `jaxgan resume {path}` writes it anew")
     return found
 
 
@@ -234,7 +240,7 @@ def _sheet(seen: Report) -> Image.Image:
     if of := seen.classes:
         bars = partial(plots.shares_chart, classes=of.names, fake=of.fake, real=of.real)
         charts = [("Shares of classes", bars), *charts]
-    parts = [seen.path.name, _progress(seen)]
+    parts = [seen.name, _progress(seen)]
     for score in (seen.scores or {"scores": []})["scores"][:4]:
         interval = f" ({_interval(score)})" if _interval(score) else ""
         parts.append(f"{score['name']} {_number(score.get('value'))}{interval}")
@@ -277,6 +283,7 @@ ol.shares { list-style: none; margin: 0; padding: 0; columns: 2 300px; column-ga
 .shares i + i { background: var(--data); margin-top: 2px; }
 .shares small, .key { color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; }
 .shares small { text-align: right; }
+.key { display: inline-block; white-space: nowrap; margin-left: .3em; }
 .key b { display: inline-block; width: 1.4em; height: 7px; border-radius: 3px; background: var(--mine);
   margin: 0 .4em .1em 0; }
 .key b + b, .key b.data { background: var(--data); margin-left: 1em; }
@@ -526,15 +533,15 @@ def _origin_section(seen: Report) -> str:
 
 def _commands_section(seen: Report) -> str:
     path = shlex.quote(str(seen.path))
-    lines = [
-        "# train it anew",
-        command(seen.record, seen.config),
-        "# go on with it" if seen.step < seen.config.steps else "# train it for longer",
-        f"jaxgan resume {path}" + ("" if seen.step < seen.config.steps else f" --steps {2 * seen.step}"),
-        "# more samples",
-        f"jaxgan sample {path} --checkpoint {seen.step} --n 64 --out grid.png",
+    ended = max([row["step"] for row in seen.rows], default=0) >= seen.config.steps
+    go_on = f"# train it for longer\njaxgan resume {path} --steps {2 * seen.config.steps}"
+    parts = [
+        f"# train it anew\n{command(seen.record, seen.config)}",
+        go_on if ended else f"# go on with it\njaxgan resume {path}",
+        f"# more samples of this step\njaxgan sample {path} --checkpoint {seen.step} --n 64 --out grid.png",
     ]
-    return _section("Commands", "", f"<pre>{escape(chr(10).join(lines))}</pre>")
+    text = "\n\n".join(parts)
+    return _section("Commands", "", f"<pre>{escape(text)}</pre>")
 
 
 def page(seen: Report) -> str:
@@ -578,13 +585,13 @@ def page(seen: Report) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<title>{title}: {escape(seen.path.name)}</title>
+<title>{title}: {escape(seen.name)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <header>
 <h1>{title}</h1>
-<p>{escape(seen.path.name)} &middot; {escape(_progress(seen))}</p>
+<p>{escape(seen.name)} &middot; {escape(_progress(seen))}</p>
 </header>
 <main>
 {body}
