@@ -232,14 +232,14 @@ def _filling(size: int, width: int, close: int) -> int:
     """How many columns of images `size` pixels wide leave least of the width empty: 7 to 10, or fewer if
     the images are large."""
     most = max(1, (width + GAP) // (size + GAP))
-    wanted = [c for c in range(7, 11) if c <= most and c % close == 0] or [max(close, most // close * close)]
+    wanted = [c for c in range(7, 11) if c <= most and c % close == 0] or [max(2, most // close) * close]
 
-    def empty(columns):
+    def unused(columns):
         groups = columns // close
         gaps = TIGHT * (columns - groups) + GAP * (groups - 1)
         return width - gaps - columns * size * _enlarged(size, columns, width, close)[0]
 
-    return min(wanted, key=empty)
+    return min(wanted, key=unused)
 
 
 def empty(shape: tuple[int, ...]) -> np.ndarray:
@@ -274,7 +274,7 @@ def fitted(what: Tiles, width: int) -> np.ndarray:
     if canvas.shape[1] > width:
         image = Image.fromarray(canvas)
         height = max(1, round(image.height * width / image.width))
-        canvas = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+        canvas = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
     return canvas
 
 
@@ -300,7 +300,7 @@ def chart(draw: Callable, size: tuple[int, int], *, title: str, dark: bool = Fal
         canvas = FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.patch.set_alpha(0)
-        axis.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        axis.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
         draw(axis)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba()).copy()
@@ -365,7 +365,8 @@ def sheet(
     canvases = [fitted(p, width) for p in pictures]
     heights = [len(c) + HEADING + (NAMES if p.names else 0) for c, p in zip(canvases, pictures, strict=True)]
     lines = [range(i, min(i + across, len(pictures))) for i in range(0, len(pictures), across)]
-    chart_lines = [charts[i : i + 4] for i in range(0, len(charts), 4)]
+    parts = np.array_split(np.arange(len(charts)), max(1, -(-len(charts) // 4)))  # of about as many charts
+    chart_lines = [[charts[i] for i in part] for part in parts if len(part)]
     tall = 340
     total = 84 + sum(max(heights[i] for i in line) + MARGIN for line in lines) + tall * len(chart_lines) + 8
     figure = Figure(((SHEET + 2 * MARGIN) / 100, total / 100), dpi=100, facecolor="white")

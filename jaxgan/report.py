@@ -546,7 +546,12 @@ def _commands_section(seen: Report) -> str:
 
 def page(seen: Report) -> str:
     """report.html: one file that needs no other, no script and no network."""
-    pictures = {name: plots.fitted(what, WIDTH) for name, what in _tiles(seen).items() if name != "classes"}
+    animation = _animation(seen)
+    tiles = _tiles(seen)
+    if not animation:  # three halves would leave a hole: the paths then go right across
+        tiles["paths"] = tiles["paths"]._replace(rows=4)
+    widths = {"samples": WIDTH, "nearest": WIDTH, "paths": WIDTH if animation else 2 * WIDTH}
+    pictures = {name: plots.fitted(tiles[name], width) for name, width in widths.items()}
     asked = ", one class a path" if seen.classes and seen.classes.asked else ""
     sections = [
         _scores_section(seen),
@@ -556,7 +561,7 @@ def page(seen: Report) -> str:
             _img(pictures["samples"], "Grid of samples"),
             half=True,
         ),
-        _animation(seen),
+        animation,
         _section(
             "Nearest training images",
             "At the right of each sample the training image nearest to it, by Euclidean distance of pixels.",
@@ -567,7 +572,7 @@ def page(seen: Report) -> str:
             "Interpolations",
             f"Each row is a path between two latents{asked}.",
             _img(pictures["paths"], "Samples on paths between two latents, a path a row"),
-            half=True,
+            half=bool(animation),
         ),
         *([_classes_section(seen.classes), _shares_section(seen.classes)] if seen.classes else []),
         _curves_section(seen),

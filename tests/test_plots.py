@@ -125,7 +125,7 @@ def test_tiles_are_enlarged_by_a_whole_factor_and_fill_the_width():
     for size in (8, 16, 28, 32, 64, 128):
         images = [np.zeros((size, size, 3), np.uint8)] * 100
         for close in (1, 2):
-            h, w, _ = plots.tiles(plots.Tiles(images, close=close), 512).shape
+            h, w, _ = plots.fitted(plots.Tiles(images, close=close), 512).shape
             assert 400 < w <= 512
             assert h <= 512
         assert plots.fitted(plots.Tiles(images, 20), 512).shape[1] <= 512
