@@ -201,8 +201,8 @@ def seeds(path: Path, figures: dict, steps, title: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-GAP = 8  # between tiles at least
-TIGHT = 2  # between tiles that belong together
+GAP = 6  # between tiles at least
+TIGHT = 1  # between tiles that belong together
 TILE = 112  # that a small image is enlarged to at most
 
 
@@ -229,10 +229,10 @@ def _enlarged(size: int, columns: int, width: int, close: int) -> tuple[int, int
 
 
 def _filling(size: int, width: int, close: int) -> int:
-    """How many columns of images `size` pixels wide leave least of the width empty: 7 to 10, or fewer if
+    """How many columns of images `size` pixels wide leave least of the width empty: 6 to 10, or fewer if
     the images are large."""
     most = max(1, (width + GAP) // (size + GAP))
-    wanted = [c for c in range(7, 11) if c <= most and c % close == 0] or [max(2, most // close) * close]
+    wanted = [c for c in range(6, 11) if c <= most and c % close == 0] or [max(2, most // close) * close]
 
     def unused(columns):
         groups = columns // close
@@ -253,7 +253,7 @@ def tiles(what: Tiles, width: int) -> np.ndarray:
     h, w = what.images[0].shape[:2]
     columns = what.columns or _filling(w, width, what.close)
     factor, gap = _enlarged(w, columns, width, what.close)
-    below = min(gap, 3 * GAP // 2)
+    below = min(gap, 2 * GAP)
     rows = what.rows or max(1, (width + below) // (h * factor + below))
     rows = min(rows, -(-len(what.images) // columns))
     steps = np.where(np.arange(1, columns) % what.close, TIGHT, gap) + w * factor
@@ -334,7 +334,7 @@ def shares_chart(axis, classes: Sequence[str], fake, real) -> None:
     _legend_below(axis)
 
 
-SHEET = 1400  # pixels across a report, without its margins
+SHEET = 1440  # pixels across a report, without its margins
 MARGIN = 40
 HEADING = 34  # above a picture
 NAMES = 20  # for the names of its columns

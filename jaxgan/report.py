@@ -5,6 +5,7 @@ RUN/report.png     samples, nearest training images, interpolations, classes, th
 """
 
 import base64
+import contextlib
 import dataclasses
 import io
 import json
@@ -50,7 +51,6 @@ class Report(NamedTuple):
 
     path: Path
     record: dict[str, Any]
-    module: Any  # the experiment's
     config: Any
     step: int  # of the generator
     seed: int  # of the latents
@@ -114,7 +114,7 @@ def make(
 def gather(path: Path, which: str | int = "last", *, seed: int = 0, data_dir: str | None = None) -> Report:
     """What is shown of a run; arguments and errors as of `make`."""
     record = run.read(path)
-    module, cfg = run.method(record)
+    _, cfg = run.method(record)
     generator = run.load(path, which)
     data = run.dataset(record, data_dir)
     scores = _scores(path)
@@ -132,7 +132,6 @@ def gather(path: Path, which: str | int = "last", *, seed: int = 0, data_dir: st
     return Report(
         path=path,
         record=record,
-        module=module,
         config=cfg,
         step=generator.step,
         seed=seed,
@@ -250,21 +249,21 @@ def _sheet(seen: Report) -> Image.Image:
 # The page. Whatever comes from a run goes through `escape`.
 
 TALL = 6  # samples of a class on the page
-WIDTH = 512  # pixels of a picture, in half the page
+WIDTH = 538  # pixels of a picture in half the page: eight of 64 and their gaps, in pairs
 STYLE = """
 :root { color-scheme: light dark; --back: #f4f5f7; --card: #fff; --ink: #1b1f24; --soft: #5b6470;
   --line: #e2e5ea; --mine: #3b82f6; --data: #a9b4c2; }
 @media (prefers-color-scheme: dark) { :root { --back: #0f1216; --card: #191d23; --ink: #e6e9ee;
   --soft: #9aa4b1; --line: #2c323b; --mine: #60a5fa; --data: #5a6675; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1160px; padding: 2rem 16px 3rem; background: var(--back);
+body { margin: 0 auto; max-width: 1180px; padding: 2rem 12px 3rem; background: var(--back);
   color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { margin: 0; font-size: 1.9rem; line-height: 1.2; overflow-wrap: anywhere; }
+h1 { margin: 0; font-size: clamp(1.4rem, 5.5vw, 1.9rem); line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 0 0 .25rem; font-size: 1.1rem; }
 p { margin: 0 0 .9rem; color: var(--soft); font-size: .9rem; }
 header p { font-size: 1rem; margin: .3rem 0 1.25rem; overflow-wrap: anywhere; }
-main { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px 20px;
+main { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12px; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px;
   grid-column: 1 / -1; min-width: 0; }
 section.half { grid-column: auto; }
 img { display: block; max-width: 100%; height: auto; }
@@ -304,7 +303,8 @@ pre { margin: 0; padding: 12px 14px; background: var(--back); border-radius: 8px
   white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 760px) {
   section.half { grid-column: 1 / -1; }
-  section { padding: 14px; }
+  .shares li { grid-template-columns: 1fr auto; gap: 2px 10px; padding: 5px 0; }
+  .shares li > :nth-child(2) { order: 1; grid-column: 1 / -1; }
   .scores thead { display: none; }
   .scores > tbody > tr { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 12px; padding: 8px 0;
     border-top: 1px solid var(--line); }
@@ -387,27 +387,29 @@ def _scores_section(seen: Report) -> str:
 def _animation(seen: Report) -> str:
     """The grids of samples/ as one moving picture, and a still one for who wants none; "" if there are
     fewer than two."""
-    grids = sorted((seen.path / "samples").glob("*.png"))
-    if len(grids) < 2:
-        return ""
-    frames = []
-    for i in np.unique(np.linspace(0, len(grids) - 1, FRAMES).astype(int)):
-        with Image.open(grids[i]) as image:
+    grids = sorted((seen.path / "samples").glob("[0-9]*.png"))
+    frames, steps = [], []
+    for i in np.unique(np.linspace(0, len(grids) - 1, FRAMES).astype(int)) if grids else ():
+        # A run that is training may have written half of its newest.
+        with contextlib.suppress(OSError), Image.open(grids[i]) as image:
             small = plots.unpicture(image, seen.images.shape[2])
             frames.append(small.reduce(-(-small.width // 720)))  # the page is one file: no larger than shown
+            steps.append(int(grids[i].stem))
+    if len(frames) < 2:
+        return ""
     file, still = io.BytesIO(), io.BytesIO()
     plots.animation(file, frames)
     frames[-1].save(still, "PNG")
     width, height = frames[0].size
     factor = max(1, WIDTH // width)
-    steps = f"step {int(grids[0].stem):,} to {int(grids[-1].stem):,}"
+    span = f"step {steps[0]:,} to {steps[-1]:,}"
     picture = (
         f'<picture><source media="(prefers-reduced-motion: reduce)" srcset="{_source(still.getvalue())}">'
         f'<img{" class=pixels" if factor > 1 else ""} src="{_source(file.getvalue(), "gif")}" '
         f'width="{factor * width}" height="{factor * height}" '
-        f'alt="Animation of the same samples from {steps}"></picture>'
+        f'alt="Animation of the same samples from {span}"></picture>'
     )
-    return _section("Over training", f"The same latents from {steps}.", picture, half=True)
+    return _section("Over training", f"The same latents from {span}.", picture, half=True)
 
 
 def _classes_section(of: Classes) -> str:

@@ -115,26 +115,26 @@ def test_seeds_have_a_line_each_and_their_mean_in_black(tmp_path):
 
 
 def test_tiles_are_enlarged_by_a_whole_factor_and_fill_the_width():
-    """Two columns of 3 pixels in 20: 20 - 8 between them leaves 6 a tile, factor 2."""
+    """Two columns of 3 pixels in 18: 18 - 6 between them leaves 6 a tile, factor 2."""
     images = [np.full((3, 3, 1), i, np.uint8) for i in range(4)]
-    canvas = plots.tiles(plots.Tiles(images, 2, 2), 20)
-    assert canvas.shape == (20, 20, 4)
-    assert [canvas[y, x, 0] for y in (0, 19) for x in (0, 19)] == [0, 1, 2, 3]
+    canvas = plots.tiles(plots.Tiles(images, 2, 2), 18)
+    assert canvas.shape == (18, 18, 4)
+    assert [canvas[y, x, 0] for y in (0, 17) for x in (0, 17)] == [0, 1, 2, 3]
     assert canvas[5, 5, 3] == 255
-    assert canvas[6, 6, 3] == canvas[10, 10, 3] == 0
+    assert canvas[6, 6, 3] == canvas[9, 9, 3] == 0
     for size in (8, 16, 28, 32, 64, 128):
         images = [np.zeros((size, size, 3), np.uint8)] * 100
         for close in (1, 2):
-            h, w, _ = plots.fitted(plots.Tiles(images, close=close), 512).shape
-            assert 400 < w <= 512
-            assert h <= 512
-        assert plots.fitted(plots.Tiles(images, 20), 512).shape[1] <= 512
+            h, w, _ = plots.fitted(plots.Tiles(images, close=close), 538).shape
+            assert 420 < w <= 538
+            assert h <= 538
+        assert plots.fitted(plots.Tiles(images, 20), 538).shape[1] <= 538
 
 
 def test_tiles_that_belong_together_stand_close():
     images = [np.zeros((4, 4, 1), np.uint8)] * 4
     canvas = plots.tiles(plots.Tiles(images, 4, close=2), 28)
-    np.testing.assert_array_equal(np.flatnonzero(canvas[0, :, 3] == 0), [4, 5, *range(10, 18), 22, 23])
+    np.testing.assert_array_equal(np.flatnonzero(canvas[0, :, 3] == 0), [4, *range(9, 19), 23])
 
 
 def test_an_empty_cell_is_pale():

@@ -216,6 +216,14 @@ class TestReport:
         assert "go on with it" in text
         assert "go on with it" not in "\n".join(_page(whole).text)
 
+    def test_a_grid_that_is_half_written(self, whole, tmp_path):
+        path = _copy(whole, tmp_path)
+        newest = path / "samples" / "0000020.png"
+        seen = report.gather(path)
+        assert "step 10 to 20" in report._animation(seen)
+        newest.write_bytes(newest.read_bytes()[:100])
+        assert report._animation(seen) == ""
+
     @FEW
     def test_data_without_labels(self, plain, whole):
         (plain / "scores.json").unlink()
