@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import tyro
 
-from jaxgan import compare, evaluate, plots, run, train
+from jaxgan import compare, evaluate, plots, report, run, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
 from jaxgan.metrics.scores import METRICS
 
@@ -63,6 +63,17 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Show a run at a glance: report.png, and report.html, one page that needs nothing beside it."""
+
+    run: Folder  # the run's folder
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    seed: Seed = 0  # of the latents
+    out: Path | None = None  # the folder to write to; the run's if not given
+    data_dir: str | None = None  # where TFDS sets lie now
+
+
+@dataclass(frozen=True)
 class Resume:
     """Go on with a run that was interrupted, bit for bit, or train it for longer."""
 
@@ -92,16 +103,21 @@ def _label(run_classes: tuple[str, ...], text: str | None):
     raise InputError(f"--label {text!r} is not one of {', '.join(run_classes)}")
 
 
+def _which(text: str) -> str | int:
+    """A checkpoint, as `run.load` takes it."""
+    if text not in ("last", "best") and not text.isdigit():
+        raise InputError(f"--checkpoint {text!r}: last, best, or a step")
+    return int(text) if text.isdigit() else text
+
+
 def sample(args: Sample) -> None:
     """`jaxgan sample`."""
     check(args)
     if args.out.suffix not in (".png", ".npz"):
         raise InputError(f"--out {args.out}: a name ending in .png or .npz")
-    if args.checkpoint not in ("last", "best") and not args.checkpoint.isdigit():
-        raise InputError(f"--checkpoint {args.checkpoint!r}: last, best, or a step")
+    which = _which(args.checkpoint)
     if args.interpolate and args.psi is not None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
-    which = int(args.checkpoint) if args.checkpoint.isdigit() else args.checkpoint
     generator = run.load(args.run, which)
     label = _label(generator.classes, args.label)
     key = jax.random.key(args.seed)
@@ -126,6 +142,15 @@ def sample(args: Sample) -> None:
     except OSError as e:
         raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
     print(f"{len(images)} samples of step {generator.step} in {args.out}")
+
+
+def report_run(args: Report) -> None:
+    """`jaxgan report`."""
+    check(args)
+    which = _which(args.checkpoint)
+    picture, page = report.make(args.run, which, seed=args.seed, out=args.out, data_dir=args.data_dir)
+    print(f"figure  {picture}")
+    print(f"page    {page}")
 
 
 def resume(args: Resume) -> None:
@@ -173,10 +198,8 @@ def evaluate_run(args: Evaluate) -> None:
     record = run.read(args.run)
     _, cfg = run.method(record)
     data_dir = args.data_dir or record["loop"]["data_dir"]
-    seen = run.dataset(cfg, data_dir)
-    if seen.digest != record["data"]["digest"]:
-        raise InputError(f"{seen.name} is no longer what {args.run} was trained on: its contents differ")
-    real = seen if args.split in (None, cfg.split) else run.dataset(cfg, data_dir, args.split)
+    seen = run.dataset(record, data_dir)
+    real = seen if args.split in (None, cfg.split) else run.load_named(cfg, data_dir, args.split)
     plan = evaluate.plan(
         seen,
         real,
@@ -211,6 +234,7 @@ _COMMANDS = {
     Sample: sample,
     Evaluate: evaluate_run,
     Compare: compare_runs,
+    Report: report_run,
     Resume: resume,
     List: list_runs,
 }
@@ -222,6 +246,7 @@ def main(argv: list[str] | None = None) -> None:
         Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False, description=_EVALUATE)]
         | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+        | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
         | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
         | Annotated[List, tyro.conf.subcommand("list", prefix_name=False)],
         prog="jaxgan",

@@ -1,6 +1,8 @@
 """Every picture."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -40,6 +42,16 @@ def picture(canvas: np.ndarray) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
+def unpicture(image: Image.Image, size: int) -> Image.Image:
+    """What `picture` has made of a `grid` of images `size` pixels wide, as small as it was."""
+    factors = (f for f in range(PIXELS, 0, -1) if image.width % f == image.height % f == 0)
+    for f in factors:
+        w, h = image.width // f, image.height // f
+        if (w - 1) % (size + 1) == 0 and f == max(1, -(-PIXELS // max(w, h))):
+            return image.resize((w, h), Image.Resampling.NEAREST)
+    return image
+
+
 def neighbours(samples, nearest, columns: int = 4) -> np.ndarray:
     """Each sample with its nearest training image at its right (Goodfellow et al. 2014, figure 2),
     both uint8[N, H, W, C], as a canvas of `columns` pairs a row."""
@@ -47,11 +59,12 @@ def neighbours(samples, nearest, columns: int = 4) -> np.ndarray:
     return grid(pairs, columns, gap=3)
 
 
-def animation(path: Path, frames: list[Image.Image], seconds: float = 6.0) -> None:
-    """A GIF of the frames that lasts about so many seconds and rests on the last one."""
+def animation(path, frames: list[Image.Image], seconds: float = 6.0) -> None:
+    """A GIF of the frames, to a path or an open file, that lasts about so many seconds and rests on the
+    last one."""
     each = max(40, int(1000 * seconds / len(frames)))
     durations = [each] * (len(frames) - 1) + [2000]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -62,32 +75,47 @@ def _smooth(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[stop] - sums[start]) / (stop - start)
 
 
+def panels(rows: list[dict]) -> dict[str, list[str]]:
+    """What the rows of metrics.jsonl hold, as one panel for losses, one for accuracies and one a score:
+    the panel's label to the names drawn in it."""
+    names = sorted({name for row in rows for name in row} - {"step"})
+    scores = [n for n in names if n.startswith("score/")]
+    found = {
+        "loss (nats)": [n for n in names if "loss" in n and n not in scores],
+        "D's accuracy": [n for n in names if "accuracy" in n and n not in scores],
+    }
+    found |= {n.removeprefix("score/"): [n] for n in scores}
+    return {label: lines for label, lines in found.items() if lines}
+
+
+def curve(axis, rows: list[dict], label: str, names: list[str]) -> None:
+    """One panel of `panels`; of many points a running mean is drawn, the points themselves pale."""
+    for colour, name in enumerate(names):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        steps, values = (np.asarray(x, float) for x in zip(*points, strict=True))
+        style = {"color": f"C{colour}"}
+        if len(values) > 50:
+            axis.plot(steps, values, alpha=0.2, linewidth=0.5, **style)
+            values = _smooth(values, max(1, len(values) // 50))
+            axis.plot(steps, values, label=name, **style)
+        else:
+            axis.plot(steps, values, marker="o", markersize=3, label=name, **style)
+    if label == "D's accuracy":
+        axis.set_ylim(-0.03, 1.03)
+        axis.axhline(0.5, color="grey", linewidth=0.5)
+    if names[0].startswith("score/") and 0 < 10 * values.min() < values.max():
+        axis.set_yscale("log")
+
+
 def curves(path: Path, rows: list[dict], title: str) -> None:
     """One panel for each of loss, accuracy and score that the rows of metrics.jsonl hold."""
-    panels = {"loss": "loss (nats)", "accuracy": "D's accuracy", "score/": "Frechet distance"}
-    names = sorted({name for row in rows for name in row} - {"step"})
-    chosen = {p: [n for n in names if p in n] for p in panels}
-    chosen = {p: n for p, n in chosen.items() if n}
+    chosen = panels(rows)
     figure = Figure((9, 2.6 * len(chosen) + 0.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(chosen), sharex=True, squeeze=False)[:, 0]
-    for axis, (panel, lines) in zip(axes, chosen.items(), strict=True):
-        for colour, name in enumerate(lines):
-            points = [(row["step"], row[name]) for row in rows if name in row]
-            steps, values = (np.asarray(x, float) for x in zip(*points, strict=True))
-            style = {"color": f"C{colour}"}
-            if len(values) > 50:
-                axis.plot(steps, values, alpha=0.2, linewidth=0.5, **style)
-                values = _smooth(values, max(1, len(values) // 50))
-                axis.plot(steps, values, label=name, **style)
-            else:
-                axis.plot(steps, values, marker="o", markersize=3, label=name, **style)
-        if panel == "accuracy":
-            axis.set_ylim(-0.03, 1.03)
-            axis.axhline(0.5, color="grey", linewidth=0.5)
-        if panel == "score/":
-            axis.set_yscale("log")
-        axis.set_ylabel(panels[panel])
+    for axis, (label, names) in zip(axes, chosen.items(), strict=True):
+        curve(axis, rows, label, names)
+        axis.set_ylabel(label)
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
     figure.savefig(path, dpi=110)
@@ -195,3 +223,191 @@ def seeds(path: Path, figures: dict, steps, title: str) -> None:
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("generator steps")
     figure.savefig(path, dpi=110)
+
+
+GAP = 6  # between tiles at least
+TIGHT = 1  # between tiles that belong together
+TILE = 112  # that a small image is enlarged to at most
+
+
+class Tiles(NamedTuple):
+    """Images as tiles of one picture."""
+
+    images: Sequence  # uint8[H, W, C] each, row by row; C is 1, 3, or 4 where it is see-through
+    columns: int = 0  # 0: as many as fill the width well
+    rows: int = 0  # at most; 0: as many as make a square
+    close: int = 1  # of a row, so many at a time stand close together
+    names: tuple[str, ...] = ()  # of the columns
+    title: str = ""
+
+
+def _enlarged(size: int, columns: int, width: int, close: int) -> tuple[int, int]:
+    """By what whole factor images `size` pixels wide fill a row of the width, and the gap that is left
+    between those that do not stand close."""
+    groups = columns // close
+    room = width - TIGHT * (columns - groups)
+    factor = (room - GAP * (groups - 1)) // (columns * size)
+    factor = max(1, min(factor, TILE // size))
+    left = (room - factor * columns * size) // (groups - 1) if groups > 1 else GAP
+    return factor, int(np.clip(left, GAP, 3 * GAP))
+
+
+def _filling(size: int, width: int, close: int) -> int:
+    """How many columns of images `size` pixels wide leave least of the width empty: 6 to 10, or fewer if
+    the images are large."""
+    most = max(1, (width + GAP) // (size + GAP))
+    wanted = [c for c in range(6, 11) if c <= most and c % close == 0] or [max(2, most // close) * close]
+
+    def unused(columns):
+        groups = columns // close
+        gaps = TIGHT * (columns - groups) + GAP * (groups - 1)
+        return width - gaps - columns * size * _enlarged(size, columns, width, close)[0]
+
+    return min(wanted, key=unused)
+
+
+def empty(shape: tuple[int, ...]) -> np.ndarray:
+    """A pale cell in the place of an image [H, W, C], on light and on dark. uint8[H, W, 4]."""
+    return np.broadcast_to(np.array([128, 128, 128, 48], np.uint8), (*shape[:2], 4))
+
+
+def tiles(what: Tiles, width: int) -> np.ndarray:
+    """The tiles on a see-through canvas uint8[height, about width, 4], enlarged by a whole factor; wider
+    than asked if they do not fit as they are."""
+    h, w = what.images[0].shape[:2]
+    columns = what.columns or _filling(w, width, what.close)
+    factor, gap = _enlarged(w, columns, width, what.close)
+    below = min(gap, 2 * GAP)
+    rows = what.rows or max(1, (width + below) // (h * factor + below))
+    rows = min(rows, -(-len(what.images) // columns))
+    steps = np.where(np.arange(1, columns) % what.close, TIGHT, gap) + w * factor
+    left = np.concatenate([[0], np.cumsum(steps)]).astype(int)
+    canvas = np.zeros((rows * (h * factor + below) - below, left[-1] + w * factor, 4), np.uint8)
+    for i, image in enumerate(what.images[: rows * columns]):
+        x, y = left[i % columns], i // columns * (h * factor + below)
+        cell = canvas[y : y + h * factor, x : x + w * factor]
+        cell[..., 3] = 255
+        channels = slice(0, 4 if image.shape[-1] == 4 else 3)
+        cell[..., channels] = image.repeat(factor, 0).repeat(factor, 1)
+    return canvas
+
+
+def fitted(what: Tiles, width: int) -> np.ndarray:
+    """The canvas of `tiles`, made smaller if it is wider than the width."""
+    canvas = tiles(what, width)
+    if canvas.shape[1] > width:
+        image = Image.fromarray(canvas)
+        height = max(1, round(image.height * width / image.width))
+        canvas = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return canvas
+
+
+INK = {False: "#20252b", True: "#d5dae1"}  # of a chart's text, on light and on dark
+COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#e11d48", "#64748b")
+
+
+def chart(draw: Callable, size: tuple[int, int], *, title: str, dark: bool = False, scale: int = 1):
+    """What `draw(axis)` draws, on a see-through canvas uint8[scale * height, scale * width, 4]."""
+    ink = INK[dark]
+    style = {
+        **{f"{part}.color": ink for part in ("text", "xtick", "ytick")},
+        **{f"axes.{part}": ink for part in ("edgecolor", "labelcolor", "titlecolor")},
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "font.size": 9,
+        "legend.frameon": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure((size[0] / 100, size[1] / 100), dpi=100 * scale, layout="constrained")
+        figure.patch.set_alpha(0)
+        canvas = FigureCanvasAgg(figure)
+        axis = figure.subplots()
+        axis.patch.set_alpha(0)
+        axis.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        draw(axis)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba()).copy()
+
+
+def _legend_below(axis) -> None:
+    axis.figure.legend(fontsize=8, loc="outside lower center", ncols=2, handlelength=1.2)
+
+
+def curve_chart(axis, rows: list[dict], label: str, names: list[str]) -> None:
+    """A panel of `panels` as a chart of its own."""
+    curve(axis, rows, label, names)
+    axis.set_xlabel("generator steps")
+    axis.grid(alpha=0.2)
+    axis.set_xlim(0, max(row["step"] for row in rows) * 1.02)
+    if len(names) > 1:
+        _legend_below(axis)
+
+
+def shares_chart(axis, classes: Sequence[str], fake, real) -> None:
+    """The share of each class among samples and among the data, f32[K] each."""
+    place = np.arange(len(classes))
+    axis.barh(place - 0.2, fake, 0.4, label="samples")
+    axis.barh(place + 0.2, real, 0.4, label="data", color="#94a3b8")
+    every = -(-len(classes) // 30)  # so that names do not run into one another
+    names = [name if len(name) <= 14 else name[:13] + "\u2026" for name in classes]
+    axis.set_yticks(place[::every], names[::every], parse_math=False)
+    axis.set_ylim(len(classes) - 0.4, -0.6)
+    axis.xaxis.set_major_formatter("{x:.0%}")
+    axis.tick_params(axis="y", length=0)
+    _legend_below(axis)
+
+
+SHEET = 1440  # pixels across a report, without its margins
+MARGIN = 40
+HEADING = 34  # above a picture
+NAMES = 20  # for the names of its columns
+
+
+def _place(figure, canvas: np.ndarray, what: Tiles, x: int, y: int) -> None:
+    """Puts a canvas of tiles, its title and its columns' names at pixel (x, y) from the top left."""
+    w, h = figure.bbox.width, figure.bbox.height
+    figure.text(x / w, 1 - (y + 18) / h, what.title, fontsize=11, fontweight="bold")
+    top = y + HEADING
+    if what.names:
+        size = canvas.shape[1] / len(what.names)
+        fontsize = float(np.clip(1.15 * size / max(map(len, what.names)), 5, 9))
+        style = {"ha": "center", "fontsize": fontsize, "parse_math": False}
+        for i, name in enumerate(what.names):
+            figure.text((x + (i + 0.5) * size) / w, 1 - (top + 12) / h, name, **style)
+        top += NAMES
+    figure.figimage(canvas, x, h - top - canvas.shape[0], origin="upper")
+
+
+def sheet(
+    title: str, subtitle: str, pictures: list[Tiles], charts: list[tuple[str, Callable]]
+) -> Image.Image:
+    """A report of one sheet: pictures, two or three in a row, and titled charts below them, each an
+    `(title, draw(axis))`."""
+    across = 3 if len(pictures) in (3, 5, 6) else min(2, len(pictures))
+    width = (SHEET - MARGIN * (across - 1)) // across
+    canvases = [fitted(p, width) for p in pictures]
+    heights = [len(c) + HEADING + (NAMES if p.names else 0) for c, p in zip(canvases, pictures, strict=True)]
+    lines = [range(i, min(i + across, len(pictures))) for i in range(0, len(pictures), across)]
+    parts = np.array_split(np.arange(len(charts)), max(1, -(-len(charts) // 4)))  # of about as many charts
+    chart_lines = [[charts[i] for i in part] for part in parts if len(part)]
+    tall = 340
+    total = 84 + sum(max(heights[i] for i in line) + MARGIN for line in lines) + tall * len(chart_lines) + 8
+    figure = Figure(((SHEET + 2 * MARGIN) / 100, total / 100), dpi=100, facecolor="white")
+    agg = FigureCanvasAgg(figure)
+    w, h = figure.bbox.width, figure.bbox.height
+    figure.text(MARGIN / w, 1 - 44 / h, title, fontsize=18, fontweight="bold", parse_math=False)
+    figure.text(MARGIN / w, 1 - 68 / h, subtitle, fontsize=10, color="#5b6470", parse_math=False)
+    y = 84
+    for line in lines:
+        for place, i in enumerate(line):
+            _place(figure, canvases[i], pictures[i], MARGIN + place * (width + MARGIN), y)
+        y += max(heights[i] for i in line) + MARGIN
+    for line in chart_lines:
+        size = SHEET // len(line)
+        for place, (name, draw) in enumerate(line):
+            canvas = chart(draw, (size - 20, tall - 20), title=name)
+            figure.figimage(canvas, MARGIN + place * size, h - y - canvas.shape[0], origin="upper")
+        y += tall
+    agg.draw()
+    return Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy())

@@ -5,6 +5,7 @@ RUN/config.json      experiment, config, loop, data, versions, git commit, devic
     events/          TensorBoard
     samples/         the same latents at each stage; animation.gif
     samples.png  neighbours.png  curves.png  scores.json
+    report.png  report.html    once `jaxgan report` was asked for them
     checkpoints/     the newest; best/ the one with the best watched score
 """
 
@@ -174,7 +175,7 @@ def method(record: dict) -> tuple[ModuleType, Any]:
     return module, from_dict(module.Config, record["config"])
 
 
-def dataset(cfg, data_dir: str | None, split: str | None = None) -> Dataset:
+def load_named(cfg, data_dir: str | None, split: str | None = None) -> Dataset:
     """The data set that a config names, or another split of it."""
     return load_data(
         cfg.data,
@@ -183,6 +184,31 @@ def dataset(cfg, data_dir: str | None, split: str | None = None) -> Dataset:
         split=split or cfg.split,
         data_dir=data_dir,
     )
+
+
+def dataset(record: dict, data_dir: str | None = None) -> Dataset:
+    """The data set that a run was trained on.
+
+    Args:
+      data_dir: where TFDS sets lie now, if it is elsewhere than the run's own.
+
+    Raises:
+      InputError: if it cannot be read, or its contents are no longer those.
+    """
+    _, cfg = method(record)
+    data = load_named(cfg, data_dir or record["loop"]["data_dir"])
+    if data.digest != record["data"]["digest"]:
+        raise InputError(f"{data.name} is no longer what the run was trained on: its contents differ")
+    return data
+
+
+def rows(path: Path) -> list[dict]:
+    """The rows of a run's metrics.jsonl, [] if it has none yet."""
+    try:
+        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
 
 
 def find(root: Path) -> list[Path]:

@@ -162,7 +162,7 @@ def start(cfg, loop: Loop) -> dict:
     module = sys.modules[type(cfg).__module__]
     experiment = run.experiment_of(type(cfg))
     name = experiment["module"].rpartition(".")[2]
-    data = run.dataset(cfg, loop.data_dir)
+    data = run.load_named(cfg, loop.data_dir)
     cfg = _as_data(cfg, data)
     devices = _check_loop(cfg, loop, data)
     _build(module, cfg, loop, data, devices)
@@ -187,9 +187,7 @@ def resume(path: str | Path, **changes) -> dict:
     cfg = dataclasses.replace(old, steps=changes.pop("steps", old.steps))
     loop = dataclasses.replace(from_dict(Loop, record["loop"]), **changes)
     check(cfg)
-    data = run.dataset(cfg, loop.data_dir)
-    if data.digest != record["data"]["digest"]:
-        raise InputError(f"{data.name} is no longer what {path} was trained on: its contents differ")
+    data = run.dataset(record, loop.data_dir)
     devices = _check_loop(cfg, loop, data)
     _build(module, cfg, loop, data, devices)
     now = {"versions": run.versions(), "devices": run.kinds(devices)}
@@ -294,7 +292,7 @@ def _first_state(training: _Training, module, latest):
         fresh.replace(frozen=()),
     )
     found = checkpoint.restore(latest, abstract)
-    rows = _read_rows(training.path)
+    rows = run.rows(training.path)
     if found is None:
         state, progress = fresh, {"best": None, "best_step": None, "stale": 0, "seconds": 0.0}
     else:
@@ -304,14 +302,6 @@ def _first_state(training: _Training, module, latest):
     text = "".join(json.dumps(row) + "\n" for row in kept)
     cache.write(training.path / "metrics.jsonl", text.encode())
     return state, progress
-
-
-def _read_rows(path: Path) -> list[dict]:
-    try:
-        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
 
 
 @contextlib.contextmanager
@@ -526,7 +516,7 @@ def _finish(training: _Training, state, progress: dict) -> dict:
     if grids:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
-    plots.curves(path / "curves.png", _read_rows(path), title)
+    plots.curves(path / "curves.png", run.rows(path), title)
     ref = training.reference
     fake = measure(ref, _scored(training, state), _labels(training))
     sampling = scores.Sampling("live" if state.g.ema is None else "EMA")

@@ -25,6 +25,7 @@ ORDER = [
     ["run"],
     ["evaluate"],
     ["compare"],
+    ["report"],
     ["train"],
     ["cli"],
 ]

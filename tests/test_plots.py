@@ -112,3 +112,52 @@ def test_seeds_have_a_line_each_and_their_mean_in_black(tmp_path):
     black = np.flatnonzero(column.max(1) < 60)
     inside = black[(black > top + 3) & (black < bottom - 3)]
     assert (bottom - inside.mean()) / (bottom - top) == pytest.approx(2 / 5, abs=0.02)
+
+
+def test_tiles_are_enlarged_by_a_whole_factor_and_fill_the_width():
+    """Two columns of 3 pixels in 18: 18 - 6 between them leaves 6 a tile, factor 2."""
+    images = [np.full((3, 3, 1), i, np.uint8) for i in range(4)]
+    canvas = plots.tiles(plots.Tiles(images, 2, 2), 18)
+    assert canvas.shape == (18, 18, 4)
+    assert [canvas[y, x, 0] for y in (0, 17) for x in (0, 17)] == [0, 1, 2, 3]
+    assert canvas[5, 5, 3] == 255
+    assert canvas[6, 6, 3] == canvas[9, 9, 3] == 0
+    for size in (8, 16, 28, 32, 64, 128):
+        images = [np.zeros((size, size, 3), np.uint8)] * 100
+        for close in (1, 2):
+            h, w, _ = plots.fitted(plots.Tiles(images, close=close), 538).shape
+            assert 420 < w <= 538
+            assert h <= 538
+        assert plots.fitted(plots.Tiles(images, 20), 538).shape[1] <= 538
+
+
+def test_tiles_that_belong_together_stand_close():
+    images = [np.zeros((4, 4, 1), np.uint8)] * 4
+    canvas = plots.tiles(plots.Tiles(images, 4, close=2), 28)
+    np.testing.assert_array_equal(np.flatnonzero(canvas[0, :, 3] == 0), [4, *range(9, 19), 23])
+
+
+def test_an_empty_cell_is_pale():
+    image = np.zeros((2, 2, 1), np.uint8)
+    canvas = plots.tiles(plots.Tiles([image, plots.empty(image.shape)], 2), 12)
+    assert canvas[0, 0, 3] == 255
+    assert 0 < canvas[0, -1, 3] < 100
+
+
+@pytest.mark.parametrize("size", [8, 16, 28, 32, 64, 128])
+def test_a_picture_can_be_made_small_again(size):
+    images = np.random.default_rng(0).integers(256, size=(20, size, size, 3), dtype=np.uint8)
+    for columns in (5, 10):
+        canvas = plots.grid(images, columns)
+        np.testing.assert_array_equal(np.asarray(plots.unpicture(plots.picture(canvas), size)), canvas)
+
+
+def test_a_panel_for_each_score():
+    rows = [
+        {"step": 1, "d/loss": 1.0, "d/accuracy_real": 0.5},
+        {"step": 2, "score/fcd": 3.0, "score/b": -1.0},
+    ]
+    assert plots.panels(rows) == {
+        "loss (nats)": ["d/loss"], "D's accuracy": ["d/accuracy_real"], "b": ["score/b"],
+        "fcd": ["score/fcd"]}  # fmt: skip
+    assert plots.panels([]) == {}
