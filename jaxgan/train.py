@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,7 +136,13 @@ def main(config_class: type, make: Callable, argv: list[str] | None = None) -> N
 
 @contextlib.contextmanager
 def reported():
-    """Bad input leaves as one line and exit status 2, a stopped run as the signal's own status."""
+    """Bad input leaves as one line and exit status 2, a stopped run as the signal's own status; a warning is
+    a line as well."""
+
+    def line(message, category, *_, **__):
+        return f"{'warning' if category is UserWarning else category.__name__}: {message}\n"
+
+    usual, warnings.formatwarning = warnings.formatwarning, line
     try:
         yield
     except InputError as e:
@@ -146,6 +153,8 @@ def reported():
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    finally:
+        warnings.formatwarning = usual
 
 
 def start(cfg, loop: Loop) -> dict:

@@ -16,7 +16,7 @@ from jaxgan.metrics.scores import METRICS, Sampling
 
 @pytest.fixture(scope="module")
 def ref():
-    return reference(load("digits", image_size=8), pairs=900)
+    return reference(load("digits", image_size=8), pairs=400)
 
 
 def _values(ref, images, metrics, label=None, **options):
@@ -31,11 +31,11 @@ def four(ref):
     """Every metric of half of the digits, of noise, of one digit a class again and again, and of the wrong
     labels."""
     real, label = ref.data.image, ref.data.label
-    noise = np.random.default_rng(0).integers(0, 256, (900, 8, 8, 1), np.uint8)
-    one = np.array([np.flatnonzero(label == c)[0] for c in range(10)] * 90)
+    noise = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 1), np.uint8)
+    one = np.array([np.flatnonzero(label == c)[0] for c in range(10)] * 40)
     sets = {
         "real": (real[::2], label[::2]),
-        "noise": (noise, label[:900]),
+        "noise": (noise, label[:400]),
         "one": (real[one], label[one]),
         "wrong": (real[::2], (label[::2] + 1) % 10),
     }
@@ -108,8 +108,8 @@ def test_a_metric_of_pairs_looks_at_so_many(ref):
     counts = {s.name: (s.protocol.n_fake, s.protocol.n_reference) for s in found}
     assert counts == {
         "fcd_digits": (3594, 1797),
-        "kd_classifier": (900, 900),
-        "two_sample_classifier": (900, 900),
+        "kd_classifier": (400, 400),
+        "two_sample_classifier": (400, 400),
     }
 
 
