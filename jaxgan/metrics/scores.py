@@ -27,17 +27,18 @@ class Sampling(NamedTuple):
     batch_norm: str = "running statistics"
 
 
+PAIRS = -1
+
+
 class Metric(NamedTuple):
     """How a set of images is scored."""
 
     of: Callable  # (Reference, Sample) -> {name: figure}
     about: str
     better: str  # which figures are
-    needs: str = (
-        "features"  # or a classifier's logits, the label asked for, classes where there are, or pixels
-    )
+    needs: str = "features"  # or a classifier's logits, the asked label, classes if there are any, pixels
     real: str = "rows"  # which real images it is compared with: all, rows, as many, train, none
-    paired: bool = False  # each real one is compared with each fake, of which there are at most `pairs`
+    most: int | None = None  # fakes that are looked at; PAIRS: as many as the reference's `pairs`
     cheap: bool = True  # enough for an interval
     named: bool = True  # after the features
     version: int = 1  # of the definition here
@@ -124,19 +125,19 @@ METRICS = {
     "fd_infinity": Metric(
         _fd_infinity, "the same, extrapolated to endless samples", "lower", real="all", cheap=False
     ),
-    "kd": Metric(_kd, "squared kernel distance of the features, without bias", "lower", paired=True),
+    "kd": Metric(_kd, "squared kernel distance of the features, without bias", "lower", most=PAIRS),
     "is": Metric(_is, "inception score of the classifier's logits", "higher", "logits", "none"),
     "precision_recall": Metric(
-        _precision_recall, "fakes among the real, and real ones among the fakes", "higher", paired=True
+        _precision_recall, "fakes among the real, and real ones among the fakes", "higher", most=PAIRS
     ),
     "density_coverage": Metric(
         _density_coverage,
         "how close to the real, and how many of these are near a fake",
         "higher",
-        paired=True,
+        most=PAIRS,
     ),
     "two_sample": Metric(
-        _two_sample, "a nearest neighbour tells real from fake", "nearer to 0.5", real="as many", paired=True
+        _two_sample, "a nearest neighbour tells real from fake", "nearer to 0.5", real="as many", most=PAIRS
     ),
     "intra_fd": Metric(_intra_fd, "mean Frechet distance within a class", "lower", "label"),
     "agreement": Metric(
@@ -151,7 +152,7 @@ METRICS = {
         "nearer to 1",
         "pixels",
         "train",
-        paired=True,
+        most=1000,
         named=False,
     ),
     "diversity": Metric(
@@ -164,7 +165,7 @@ METRICS = {
         "lower",
         "pixels",
         "as many",
-        paired=True,
+        most=PAIRS,
         cheap=False,
         named=False,
     ),
@@ -245,7 +246,7 @@ def evaluate(
     found = []
     for wanted in tqdm(metrics, desc="scores", unit="metric", leave=False, delay=1, disable=None):
         metric = METRICS[wanted]
-        part = fake.take(slice(ref.pairs if metric.paired else None))
+        part = fake.take(slice(ref.pairs if metric.most == PAIRS else metric.most))
         n = len(part.image)
         try:
             figures = metric.of(ref, part)

@@ -32,12 +32,13 @@ def four(ref):
     labels."""
     real, label = ref.data.image, ref.data.label
     noise = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 1), np.uint8)
+    half = np.random.default_rng(1).permutation(len(real))[::2]
     one = np.array([np.flatnonzero(label == c)[0] for c in range(10)] * 40)
     sets = {
-        "real": (real[::2], label[::2]),
+        "real": (real[half], label[half]),
         "noise": (noise, label[:400]),
         "one": (real[one], label[one]),
-        "wrong": (real[::2], (label[::2] + 1) % 10),
+        "wrong": (real[half], (label[half] + 1) % 10),
     }
     quick = [name for name in METRICS if name != "cas"]
     with warnings.catch_warnings():
@@ -50,17 +51,17 @@ LIMITS = {  # a sampler that is the data's; one that makes noise
     "fd_infinity_classifier": ((-3, 2), (100, 1e4)),
     "kd_classifier": ((-5, 1), (100, 1e4)),
     "is_classifier": ((8.5, 10), (1, 6)),
-    "precision_classifier": ((0.94, 1), (0, 0.5)),
-    "recall_classifier": ((0.94, 1), (0, 0.5)),
+    "precision_classifier": ((0.85, 1), (0, 0.5)),
+    "recall_classifier": ((0.85, 1), (0, 0.5)),
     "density_classifier": ((0.8, 1.6), (0, 0.3)),
-    "coverage_classifier": ((0.95, 1), (0, 0.2)),
+    "coverage_classifier": ((0.9, 1), (0, 0.2)),
     "two_sample_classifier": ((0, 0.55), (0.95, 1)),
     "intra_fd_classifier": ((0, 12), (100, 1e5)),
     "agreement": ((0.97, 1), (0, 0.3)),
     "memorisation": ((0, 0.5), (2, 10)),
     "diversity": ((0.95, 1.05), (1.2, 3)),
     "ms_ssim": ((0.2, 0.9), (0, 0.2)),
-    "swd": ((0, 0.05), (0.05, 10)),
+    "swd": ((0, 0.05), (0.2, 10)),
 }
 
 
@@ -128,7 +129,7 @@ def test_a_score_has_its_protocol_and_an_interval(ref):
 
 
 def test_order_does_not_matter(ref):
-    images = ref.data.image[:500]
+    images = ref.data.image[:400]
     names = ["fd", "kd", "precision_recall", "density_coverage", "diversity", "memorisation"]
     one, other = (_values(ref, x, names) for x in (images, images[::-1]))
     assert one == pytest.approx(other, rel=1e-6)
