@@ -28,7 +28,6 @@ from scipy.optimize import linear_sum_assignment
 from experiments import dcgan
 from jaxgan import plots, run, train
 from jaxgan.config import Count, Decay, Natural, Rate
-from jaxgan.data import load
 from jaxgan.game import GAN, Optimizers
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.losses.auxiliary import cross_entropy, gaussian_code
@@ -116,19 +115,23 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     return gan, dcgan.optimizers(cfg)
 
 
+def matched(category, seen, categories: int, classes: int) -> float:
+    """How often a category is the class seen, both i32[N], in [0, 1], the categories named by the matching of
+    both that is best (as in the paper's section 7.2)."""
+    counts = np.zeros((categories, classes), int)
+    np.add.at(counts, (np.asarray(category), np.asarray(seen)), 1)
+    return float(counts[linear_sum_assignment(-counts)].sum() / len(seen))
+
+
 def agreement(path, n: int = 5000, data_dir: str | None = None) -> float:
-    """How often the category of a run's samples is the class that the judge of its data sees, in [0, 1],
-    the categories named by the matching of both that is best (as in the paper's section 7.2)."""
+    """How often the category of a run's samples is the class that the judge of its data sees, `matched`."""
     trained = run.load(path)
     cfg = trained.config
-    like = dict(image_size=cfg.image_size, channels=cfg.channels, split=cfg.split, data_dir=data_dir)
-    judge = judges.cached(load(cfg.data, **like))
+    judge = judges.cached(run.dataset(run.read(path), data_dir))
     z = trained.gan.latent(jax.random.key(cfg.seed), jnp.arange(n))
     category, _ = codes(z, cfg.categories, cfg.continuous)
     logits, _ = judges.judge(judge, plots.to_uint8(trained.of(z)))
-    counts = np.zeros((cfg.categories, judge.n_classes), int)
-    np.add.at(counts, (np.asarray(category), logits.argmax(1)), 1)
-    return float(counts[linear_sum_assignment(-counts)].sum() / n)
+    return matched(category, logits.argmax(1), cfg.categories, judge.n_classes)
 
 
 if __name__ == "__main__":

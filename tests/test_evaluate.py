@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cgan, gan
+from experiments import gan
 from jaxgan import cli, compare, evaluate, run, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
@@ -16,15 +16,14 @@ TINY = {"image_size": 8, "g_hidden": (16,), "d_hidden": (16,), "latent": 4, "bat
 FAST = ["--n", "600", "--pairs", "300", "--groups", "4"]
 
 
-def _start(out, module, **config):
-    loop = Loop(name="a", out=str(out), devices=1, chunk=10, sample_every=0, checkpoint_every=10)
-    train.start(module.Config(**config), loop)
-    return out / module.__name__.rpartition(".")[2] / "a"
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return _start(tmp_path_factory.mktemp("evaluate"), gan, **TINY)
+    out = tmp_path_factory.mktemp("evaluate")
+    train.start(
+        gan.Config(**TINY),
+        Loop(name="a", out=str(out), devices=1, chunk=10, sample_every=0, checkpoint_every=10),
+    )
+    return out / "gan" / "a"
 
 
 @pytest.fixture
@@ -112,32 +111,6 @@ def test_images_of_others_are_scored_beside_the_data(trained, capsys):
     assert values["fcd_digits"] == pytest.approx(0, abs=1e-6)
     assert values["memorisation"] == 0
     assert _records(trained) == before
-
-
-def test_a_conditional_run_is_asked_for_labels(tmp_path):
-    path = _start(tmp_path, cgan, image_size=8, width=4, latent=4, batch_size=16, steps=10)
-    cli.main(
-        [
-            "evaluate",
-            str(path),
-            *FAST,
-            "--metrics",
-            "fd",
-            "intra_fd",
-            "agreement",
-            "--n",
-            "4000",
-            "--pairs",
-            "5000",
-        ]
-    )
-    found = _by_name(path, 10, 4000)
-    assert found["intra_fd_classifier"] > found["fcd_digits"] > 10
-    data = run.dataset(run.read(path))
-    label = run.drawn_labels(data, 4000)
-    shares = np.bincount(label, minlength=10) / 4000
-    np.testing.assert_allclose(shares, np.bincount(data.label) / len(data.label), atol=0.03)
-    assert 0 <= found["agreement"] < 0.5
 
 
 @pytest.fixture(scope="module")

@@ -59,10 +59,10 @@ def test_truncation_cuts_the_tails_and_keeps_the_middle(key):
     assert abs(float(cut.std()) - 0.3863) < 0.01  # of N(0, 1) restricted to (-0.7, 0.7)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**31))
 def test_permute_is_a_permutation(n, seed):
-    order = random.permute(jax.random.key(seed), jnp.arange(n), n)
+    order = jax.jit(random.permute, static_argnums=2)(jax.random.key(seed), jnp.arange(n), n)
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 

@@ -241,19 +241,6 @@ class TestReport:
             assert image.height < 0.7 * other.height  # three pictures in one row, not two rows of two
 
     @FEW
-    def test_labels_that_are_asked_for(self, tmp_path, images):
-        label = np.arange(40) % 3
-        np.savez(tmp_path / "d.npz", image=images, label=label)
-        small = {"image_size": 8, "width": 4, "latent": 4, "batch_size": 8, "steps": 10}
-        path = _start(tmp_path, cgan, **small, data=f"npz:{tmp_path / 'd.npz'}")
-        (path / "scores.json").unlink()
-        report.make(path)
-        assert "one class a path" in (path / "report.html").read_text()
-        seen = report.gather(path)
-        assert seen.classes.asked
-        assert len(seen.classes.grid) == 3 * report.EACH
-        assert len(run.load(path).classes) == 3
-
     def test_data_that_changed_since(self, plain, tmp_path, images):
         path = _copy(plain, tmp_path)
         np.savez(tmp_path / "d.npz", image=images[::-1])

@@ -17,7 +17,7 @@ from PIL import Image
 
 import jaxgan
 from experiments import cgan, gan, infogan, minibatch, pacgan
-from jaxgan import cli, run, train
+from jaxgan import cli, report, run, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
 
@@ -150,9 +150,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path):
 
 def test_another_seed_is_another_run(whole, tmp_path):
     """The negative control of the comparison above, and of the seed."""
-    done = _python("experiments.gan", *FLAGS, "--out", str(tmp_path), "--name", "a", "--seed", "1")
-    text, _ = done.communicate(timeout=300)
-    assert done.returncode == 0, text
+    _start(tmp_path, steps=40, seed=1, loop={"sample_every": 0, "evaluate_every": 0, "checkpoint_every": 0})
     with pytest.raises(AssertionError):
         jax.tree.map(np.testing.assert_array_equal,
                      _state(whole[0], 40), _state(tmp_path / "gan" / "a", 40))  # fmt: skip
@@ -352,6 +350,24 @@ class TestConditional:
         np.testing.assert_array_equal(g.sample(key, 11), g.sample(key, 11, label=np.arange(11) % 10))
         with pytest.raises(InputError, match="label 10 is not one of the classes: 0 0, 1 1"):
             g.sample(key, 2, label=10)
+
+    def test_it_is_scored_by_the_labels_that_were_asked_for(self, conditional, tmp_path):
+        path = shutil.copytree(conditional, tmp_path / "a")
+        metrics = ["--metrics", "fd", "intra_fd", "agreement"]
+        cli.main(["evaluate", str(path), "--n", "4000", "--groups", "0", *metrics])
+        records = json.loads((path / "scores.json").read_text())["scores"]
+        found = {r["name"]: r["value"] for r in records if r["protocol"]["n_fake"] == 4000}
+        assert found["intra_fd_classifier"] > found["fcd_digits"] > 10
+        assert 0 <= found["agreement"] < 0.5
+        data = run.dataset(run.read(path))
+        shares = np.bincount(run.drawn_labels(data, 4000), minlength=10) / 4000
+        np.testing.assert_allclose(shares, np.bincount(data.label) / len(data.label), atol=0.03)
+
+    def test_its_report_has_a_column_a_label(self, conditional, tmp_path):
+        seen = report.gather(conditional)
+        assert seen.classes.asked
+        assert len(seen.classes.grid) == 10 * report.EACH
+        assert "one class a path" in report.page(seen)
 
     def test_unlabelled_data_are_refused(self, tmp_path, images):
         np.savez(tmp_path / "plain.npz", image=images)
@@ -554,17 +570,25 @@ class TestBadInput:
                 jaxgan.load(tmp_path)
 
 
-def test_the_compilation_cache_has_a_switch(tmp_path, images):
-    """In processes of their own, since the setting is JAX's."""
-    np.savez(tmp_path / "plain.npz", image=images)
-    flags = [*FLAGS, "--data", f"npz:{tmp_path / 'plain.npz'}", "--steps", "1", "--out", str(tmp_path)]
-    for switch, expected in [("--cache", True), ("--no-cache", False)]:
-        env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-        env |= {"JAXGAN_CACHE": str(tmp_path / switch), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        done = _python("experiments.gan", *flags, "--name", switch.strip("-"), switch, env=env)
-        text, _ = done.communicate(timeout=300)
-        assert done.returncode == 0, text
-        assert any((tmp_path / switch / "xla").glob("*")) is expected
+def test_the_compilation_cache_has_a_switch(tmp_path, monkeypatch):
+    """A run turns it on or not; what that does is seen in a process of its own, the setting being JAX's."""
+
+    def turned_on():
+        raise InputError("turned on")
+
+    def locked(path):
+        raise InputError("left alone")
+
+    monkeypatch.setattr(train.cache, "keep_compilations", turned_on)
+    monkeypatch.setattr(train.run, "locked", locked)
+    for switch, told in ((True, "turned on"), (False, "left alone")):
+        with pytest.raises(InputError, match=told):
+            _start(tmp_path, name=told, loop={"cache": switch})
+    code = "import jax; from jaxgan import cache; cache.keep_compilations(); jax.jit(lambda x: x + 1)(1.0)"
+    env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    env |= {"JAXGAN_CACHE": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert any((tmp_path / "xla").glob("*"))
 
 
 class TestCommand:
