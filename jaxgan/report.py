@@ -225,7 +225,7 @@ def _sheet(seen: Report) -> Image.Image:
         bars = partial(plots.shares_chart, classes=of.names, fake=of.fake, real=of.real)
         charts = [("Shares of classes", bars), *charts]
     parts = [seen.name, _progress(seen)]
-    for score in seen.scores["scores"][:4]:
+    for score in [record for record in seen.scores["scores"] if record["step"] == seen.step][:4]:
         interval = f" ({_interval(score)})" if score["interval"] else ""
         parts.append(f"{score['name']} {_number(score['value'])}{interval}")
     return plots.sheet(seen.title, "   \N{MIDDLE DOT}   ".join(parts), list(_tiles(seen).values()), charts)
@@ -330,10 +330,28 @@ def _table(values: dict) -> str:
 
 
 def _scores_section(seen: Report) -> str:
-    if not seen.scores["scores"]:
+    records = seen.scores["scores"]
+    if not records:
         return _section("Scores", "None yet: a run is scored when it has finished.", "")
+    own = [record for record in records if record["step"] == seen.step]
+    others = [record for record in records if record["step"] != seen.step]
+    notes = []
+    if not own:
+        notes.append(f"None of step {seen.step:,}, which is shown: `jaxgan evaluate` makes them.")
+    best = seen.scores.get("best") or {}
+    if best.get("value") is not None:
+        notes.append(
+            f"Best while training: {best['name']} {_number(best['value'])} at step {best['step']:,}."
+        )
+    body = _scores_table(own) if own else ""
+    if others:
+        body += f"<details><summary>of other steps</summary>{_scores_table(others)}</details>"
+    return _section("Scores", escape(" ".join(notes)), body)
+
+
+def _scores_table(records: list[dict]) -> str:
     lines = []
-    for record in seen.scores["scores"]:
+    for record in records:
         protocol = from_record(record).protocol
         short = f"step {record['step']:,}; {protocol}; {protocol.better} is better"
         whole = f"<details><summary>protocol</summary>{_table(record['protocol'])}</details>"
@@ -343,16 +361,7 @@ def _scores_section(seen: Report) -> str:
             f'<td class="protocol">{escape(short)}{whole}</td></tr>'
         )
     head = "<thead><tr><th>score</th><th>value</th><th>interval</th><th>protocol</th></tr></thead>"
-    table = f'<table class="scores">{head}<tbody>{"".join(lines)}</tbody></table>'
-    notes = []
-    best = seen.scores.get("best") or {}
-    if best.get("value") is not None:
-        notes.append(
-            f"Best while training: {best['name']} {_number(best['value'])} at step {best['step']:,}."
-        )
-    if (step := seen.scores.get("step")) not in (None, seen.step):
-        notes.append(f"These scores are of step {step:,}, the pictures below of step {seen.step:,}.")
-    return _section("Scores", escape(" ".join(notes)), table)
+    return f'<table class="scores">{head}<tbody>{"".join(lines)}</tbody></table>'
 
 
 def _animation(seen: Report) -> str:

@@ -179,7 +179,8 @@ class TestReport:
         report.make(whole, 10, seed=1, out=tmp_path / "b")
         text = (tmp_path / "b" / "report.html").read_text()
         assert "step 10 of 20" in text
-        assert "These scores are of step 20, the pictures below of step 10." in text
+        assert "None of step 10, which is shown: `jaxgan evaluate` makes them." in text
+        assert text.index("of other steps") < text.index("7.25")
         assert "seed 1" in text
 
     def test_the_pictures_are_the_runs(self, whole):
