@@ -167,8 +167,8 @@ def _summary(path: Path) -> tuple[str, str, str, str, str]:
     score = minutes = ""
     if (path / "scores.json").is_file():
         known = evaluate.read(path)
-        first = next(iter(known["scores"]), None)
-        score = first and f"{first['name']} {first['value']:.2f}"
+        newest = max(known["scores"], key=lambda record: record["step"], default=None)
+        score = newest and f"{newest['name']} {newest['value']:.2f}"
         minutes = f"{known['seconds'] / 60:.1f}" if "seconds" in known else ""
     return str(path), record["data"]["name"], steps, score, minutes
 

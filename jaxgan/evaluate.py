@@ -138,13 +138,22 @@ def read(path: Path) -> dict:
     return known
 
 
-def remember(path: Path, found: list[tuple[int, Score]]) -> None:
-    """Adds scores to a run's scores.json, in the place of older ones of the same step and protocol."""
+def remember(path: Path, found: list[tuple[int, Score]], **facts) -> dict:
+    """Adds scores to a run's scores.json, in the place of older ones of the same step and protocol.
+
+    Args:
+      facts: what else is to be set there.
+
+    Returns:
+      All that it holds now.
+    """
 
     def place(record):
         return record["step"], json.dumps(record["protocol"], sort_keys=True)
 
     known, anew = read(path), [to_record(one, step) for step, one in found]
     places = {place(record) for record in anew}
-    known["scores"] = [r for r in known["scores"] if place(r) not in places] + anew
+    kept = [record for record in known["scores"] if place(record) not in places]
+    known = known | facts | {"scores": [*kept, *anew]}
     cache.write(path / "scores.json", (json.dumps(known, indent=2) + "\n").encode())
+    return known

@@ -23,13 +23,13 @@ from PIL import Image
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from jaxgan import cache, checkpoint, parallel, plots, run, steps
+from jaxgan import cache, checkpoint, evaluate, parallel, plots, run, steps
 from jaxgan.config import Count, InputError, Natural, check, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.metrics import judge, scores
 from jaxgan.metrics.neighbours import nearest
 from jaxgan.metrics.reference import Reference, measure, reference
-from jaxgan.metrics.score import Score, to_record
+from jaxgan.metrics.score import Score
 from jaxgan.random import fold
 
 SCORED = 5000  # samples behind a score
@@ -254,6 +254,7 @@ def _fit(path: Path, module, cfg, loop: Loop, data: Dataset, devices: list, exte
         cache.keep_compilations()
     with contextlib.ExitStack() as stack:
         stack.enter_context(run.locked(path))
+        evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
         caught = stack.enter_context(_signals())
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", 1))
@@ -530,19 +531,16 @@ def _finish(training: _Training, state, progress: dict) -> dict:
     fake = measure(ref, _scored(training, state), _labels(training))
     sampling = scores.Sampling("live" if state.g.ema is None else "EMA")
     found = scores.evaluate(ref, fake, scores.usual(ref, conditional=fake.label is not None), sampling)
-    result = {
-        "step": step,
-        "seconds": round(progress["seconds"], 1),
-        "best": {
-            "step": progress["best_step"],
-            "name": scores.name("fd", ref),
-            "value": progress["best"],
-        },
-        "two_halves_of_the_data": ref.floor,
-        "class_shares": scores.class_shares(ref, fake),
-        "scores": [to_record(score, step) for score in found],
-    }
-    cache.write(path / "scores.json", (json.dumps(result, indent=2) + "\n").encode())
+    best = {"step": progress["best_step"], "name": scores.name("fd", ref), "value": progress["best"]}
+    result = evaluate.remember(
+        path,
+        [(step, score) for score in found],
+        step=step,
+        seconds=round(progress["seconds"], 1),
+        best=best,
+        two_halves_of_the_data=ref.floor,
+        class_shares=scores.class_shares(ref, fake),
+    )
     _report(path, result, found)
     return result
 

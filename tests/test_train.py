@@ -302,7 +302,11 @@ def test_extending_a_run_makes_the_run_of_that_length(tmp_path, whole):
     """Also where it had ended between two stops."""
     _start(tmp_path, steps=17, loop={"log_every": 1})
     path = tmp_path / "gan" / "a"
-    train.resume(path, steps=40)
+    before = json.loads((path / "scores.json").read_text())["scores"]
+    after = train.resume(path, steps=40)
+    assert after["step"] == 40
+    assert after["scores"][: len(before)] == before  # other steps' scores stay
+    assert after["scores"][len(before) :] == json.loads((whole[0] / "scores.json").read_text())["scores"]
     jax.tree.map(np.testing.assert_array_equal, _state(path, 40), _state(whole[0], 40))
     assert (path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
 
