@@ -10,6 +10,7 @@ import tyro
 
 from jaxgan import compare, evaluate, plots, report, run, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
+from jaxgan.data import load
 from jaxgan.metrics.scores import METRICS
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -39,7 +40,7 @@ class Evaluate:
     """classifier (of the data's own labels), inception (its weights are downloaded once, or the file that
     $JAXGAN_INCEPTION names), raw, cells (8x8 mean pixels), projection, or a MODULE:FUNCTION of your own;
     classifier or, without labels, cells if not given"""
-    checkpoint: str = "last"  # last, best (of the watched score), a step (0: untrained), or all
+    checkpoint: str = "last"  # last, best (of the watched score), a step (0: untrained), or all that are kept
     n: Count = 10_000  # samples
     pairs: Count = 5000  # real ones and samples, at most, where each is compared with each
     seed: Seed = 0  # of the latents
@@ -98,16 +99,16 @@ def _label(run_classes: tuple[str, ...], text: str | None):
         raise InputError("--label: this generator takes no label")
     if text in run_classes:
         return run_classes.index(text)
-    if text.isdigit() and int(text) < len(run_classes):
+    if text.isdecimal() and int(text) < len(run_classes):
         return int(text)
     raise InputError(f"--label {text!r} is not one of {', '.join(run_classes)}")
 
 
 def _which(text: str) -> str | int:
     """A checkpoint, as `run.load` takes it."""
-    if text not in ("last", "best") and not text.isdigit():
+    if text not in ("last", "best") and not text.isdecimal():
         raise InputError(f"--checkpoint {text!r}: last, best, or a step")
-    return int(text) if text.isdigit() else text
+    return int(text) if text.isdecimal() else text
 
 
 def sample(args: Sample) -> None:
@@ -162,13 +163,13 @@ def resume(args: Resume) -> None:
 
 def _summary(path: Path) -> tuple[str, str, str, str, str]:
     record = run.read(path)
-    saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+    saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdecimal()]
     steps = f"{max(saved, default=0)}/{record['config']['steps']}"
     score = minutes = ""
     if (path / "scores.json").is_file():
         known = evaluate.read(path)
         newest = max(known["scores"], key=lambda record: record["step"], default=None)
-        score = newest and f"{newest['name']} {newest['value']:.2f}"
+        score = f"{newest['name']} {newest['value']:.2f}" if newest else ""
         minutes = f"{known['seconds'] / 60:.1f}" if "seconds" in known else ""
     return str(path), record["data"]["name"], steps, score, minutes
 
@@ -198,22 +199,31 @@ def evaluate_run(args: Evaluate) -> None:
     record = run.read(args.run)
     _, cfg = run.method(record)
     data_dir = args.data_dir or record["loop"]["data_dir"]
+    evaluate.chosen(args.run, args.checkpoint)
+    if args.split and not cfg.data.startswith("tfds:"):
+        raise InputError(f"--split {args.split}: {cfg.data} has no splits; only sets of TFDS have")
     seen = run.dataset(record, data_dir)
     real = seen if args.split in (None, cfg.split) else run.load_named(cfg, data_dir, args.split)
+    _, size, _, channels = seen.image.shape
+    given = args.images and load(
+        args.images, image_size=size, channels=channels, split=args.images_split, data_dir=data_dir
+    )
+    labelled = hasattr(cfg, "n_classes") if given is None else given.classes == seen.classes
     plan = evaluate.plan(
         seen,
         real,
         args.features,
         args.metrics,
-        conditional=hasattr(cfg, "n_classes"),
+        n=args.n if given is None else min(args.n, len(given.image)),
+        conditional=labelled and seen.label is not None,
         resize=args.resize,
         pairs=args.pairs,
         groups=args.groups,
     )
-    if args.images is None:
+    if given is None:
         evaluate.score_run(args.run, plan, args.checkpoint, n=args.n, seed=args.seed, psi=args.psi)
     else:
-        evaluate.score_images(plan, args.images, args.images_split, data_dir, args.n)
+        evaluate.score_images(plan, given, args.n)
 
 
 def compare_runs(args: Compare) -> None:

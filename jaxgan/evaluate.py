@@ -1,5 +1,6 @@
 """Scores of a run's checkpoints, or of any other images beside the run's data."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -8,14 +9,12 @@ import jax
 import numpy as np
 
 from jaxgan import cache, plots, run
-from jaxgan.config import InputError
-from jaxgan.data import Dataset, load
+from jaxgan.config import InputError, one_of
+from jaxgan.data import Dataset
 from jaxgan.metrics import features, scores
 from jaxgan.metrics.reference import Reference, measure, reference
 from jaxgan.metrics.score import Score, from_record, to_record
 from jaxgan.random import fold
-
-USUAL = ("fd", "kd", "precision_recall", "density_coverage", "memorisation", "diversity")
 
 
 class Plan(NamedTuple):
@@ -26,8 +25,25 @@ class Plan(NamedTuple):
     groups: int  # of samples, left out in turn for the intervals
 
 
+def _usual(ref: Reference, n: int, conditional: bool) -> list[str]:
+    """The metrics if none are named, of those that so many samples and the data can have."""
+    fewest = min(n, len(ref.rows.image))
+    more = {"kd": 2, "precision_recall": 4, "density_coverage": 6}  # rows that they need
+    first, *others = scores.usual(ref, conditional=conditional)
+    return [first, *(metric for metric, needed in more.items() if fewest >= needed), *others]
+
+
 def plan(
-    train: Dataset, real: Dataset, spaces, metrics, *, conditional, resize="legacy", pairs=5000, groups=10
+    train: Dataset,
+    real: Dataset,
+    spaces,
+    metrics,
+    *,
+    n: int,
+    conditional: bool,
+    resize: str = "legacy",
+    pairs: int = 5000,
+    groups: int = 10,
 ) -> Plan:
     """References and metrics that go together; what is not named after features is on the first alone.
 
@@ -35,18 +51,25 @@ def plan(
       real: the reference's images.
       spaces: of `features.KINDS`; none: the classifier's, or cells where there are no labels.
       metrics: of `scores.METRICS`; none: the usual.
-      conditional: whether the images to be scored have labels.
+      n: how many images there will be.
+      conditional: whether they will have labels.
 
     Raises:
       InputError: if a metric or a feature is unknown or cannot be had.
     """
-    spaces = [features.named(s, train, resize) for s in spaces] or [features.usual(train)]
+    if groups == 1:
+        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    for metric in metrics:
+        one_of("--metrics", metric, scores.METRICS)
     parts = []
-    for space in spaces:
+    for i, space in enumerate([features.named(s, train, resize) for s in spaces] or [features.usual(train)]):
+        asked = [m for m in metrics if i == 0 or scores.METRICS[m].named]
+        scores.check(asked, space.kind, real, conditional=conditional)
         ref = reference(real, space, train=train, pairs=pairs)
-        asked = list(metrics) or [*USUAL, *(["agreement"] if conditional and ref.tells_classes else [])]
-        scores.check(asked, ref, conditional=conditional)
-        parts.append((ref, [m for m in asked if not parts or scores.METRICS[m].named]))
+        if not metrics:
+            asked = [m for m in _usual(ref, n, conditional) if i == 0 or scores.METRICS[m].named]
+        if asked:
+            parts.append((ref, asked))
     return Plan(train, parts, groups)
 
 
@@ -81,41 +104,40 @@ def score_run(
     Raises:
       InputError: if there is no such checkpoint, or a score cannot be taken; scores.json is then as it was.
     """
-    if not (checkpoint in ("last", "best", "all") or checkpoint.isdigit()):
-        raise InputError(f"--checkpoint {checkpoint!r}: last, best, all, or a step")
-    if checkpoint == "all":
-        chosen = run.checkpoints(path) or ["last"]
-    else:
-        chosen = [int(checkpoint) if checkpoint.isdigit() else checkpoint]
+    steps = chosen(path, checkpoint)
     read(path)
     found = []
-    for which in chosen:
+    for which in steps:
         generator = run.load(path, which)
         label = run.drawn_labels(plan.train, n) if generator.classes else None
         images = plots.to_uint8(generator.sample(fold(jax.random.key(seed), "scores"), n, label, psi))
         sampling = scores.Sampling("EMA" if generator.averaged else "live", seed, psi)
-        these = score(plan, images, label, sampling)
-        print(f"step {generator.step}\n{scores.table(these)}", flush=True)
-        found += [(generator.step, one) for one in these]
-    remember(path, found)
-    if len(chosen) > 1:
+        these = [(generator.step, one) for one in score(plan, images, label, sampling)]
+        remember(path, these)
+        print(f"step {generator.step}\n{scores.table([one for _, one in these])}", flush=True)
+        found += these
+    if len(steps) > 1:
         plots.scores(path / "evaluation.png", found, f"{path.parent.name}/{path.name} over its checkpoints")
         print(f"picture   {path / 'evaluation.png'}")
     print(f"scores    {path / 'scores.json'}")
     return found
 
 
-def score_images(plan: Plan, spec: str, split: str, data_dir: str | None, n: int) -> list[Score]:
-    """Scores the images of a data set, at most n of them at random, as if they had been generated.
+def chosen(path: Path, checkpoint: str) -> list[str | int]:
+    """What `run.load` takes, for last, best, a step, or all that are kept."""
+    if checkpoint == "all":
+        return run.checkpoints(path) or ["last"]
+    if not (checkpoint in ("last", "best") or checkpoint.isdecimal()):
+        raise InputError(f"--checkpoint {checkpoint!r}: last, best, all, or a step")
+    return [int(checkpoint) if checkpoint.isdecimal() else checkpoint]
 
-    Args:
-      spec, split, data_dir: as `data.load` takes them.
-    """
-    _, size, _, channels = plan.train.image.shape
-    given = load(spec, image_size=size, channels=channels, split=split, data_dir=data_dir)
+
+def score_images(plan: Plan, given: Dataset, n: int) -> list[Score]:
+    """Scores the images of a data set, at most n of them at random, as if they had been generated."""
     rows = np.random.default_rng(1).permutation(len(given.image))[:n]
-    label = None if given.label is None else given.label[rows]
-    found = score(plan, given.image[rows], label, scores.Sampling(f"images of {given.name}"))
+    label = given.label[rows] if given.classes and given.classes == plan.train.classes else None
+    sampling = scores.Sampling(f"images of {given.name} {given.digest}", batch_norm="none")
+    found = score(plan, given.image[rows], label, sampling)
     print(scores.table(found))
     return found
 
@@ -130,11 +152,13 @@ def read(path: Path) -> dict:
     try:
         known = json.loads(file.read_text())
         for record in known["scores"]:
-            from_record(record)
+            from_record(record), int(record["step"])
     except FileNotFoundError:
         return {"scores": []}
     except (ValueError, KeyError, TypeError) as e:
-        raise InputError(f"{file} is damaged ({e}); move it away and evaluate again") from None
+        raise InputError(
+            f"{file} is damaged or of another version ({e}); move it away and evaluate again"
+        ) from None
     return known
 
 
@@ -151,9 +175,11 @@ def remember(path: Path, found: list[tuple[int, Score]], **facts) -> dict:
     def place(record):
         return record["step"], json.dumps(record["protocol"], sort_keys=True)
 
-    known, anew = read(path), [to_record(one, step) for step, one in found]
-    places = {place(record) for record in anew}
-    kept = [record for record in known["scores"] if place(record) not in places]
-    known = known | facts | {"scores": [*kept, *anew]}
-    cache.write(path / "scores.json", (json.dumps(known, indent=2) + "\n").encode())
+    with (path / "scores.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = read(path)
+        records = {place(record): record for record in known["scores"]}
+        records |= {place(record): record for record in (to_record(one, step) for step, one in found)}
+        known = known | facts | {"scores": list(records.values())}
+        cache.write(path / "scores.json", (json.dumps(known, indent=2) + "\n").encode())
     return known

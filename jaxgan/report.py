@@ -225,9 +225,12 @@ def _sheet(seen: Report) -> Image.Image:
         bars = partial(plots.shares_chart, classes=of.names, fake=of.fake, real=of.real)
         charts = [("Shares of classes", bars), *charts]
     parts = [seen.name, _progress(seen)]
-    for score in [record for record in seen.scores["scores"] if record["step"] == seen.step][:4]:
+    own = [record for record in seen.scores["scores"] if record["step"] == seen.step][:2]
+    for score in own:
         interval = f" ({_interval(score)})" if score["interval"] else ""
         parts.append(f"{score['name']} {_number(score['value'])}{interval}")
+    if own:
+        parts.append(str(from_record(own[0]).protocol))
     return plots.sheet(seen.title, "   \N{MIDDLE DOT}   ".join(parts), list(_tiles(seen).values()), charts)
 
 

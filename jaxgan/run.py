@@ -15,6 +15,7 @@ import fcntl
 import importlib
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -281,8 +282,8 @@ class Generator:
         """
         if n < 1:
             raise InputError(f"n is {n}: ask for 1 or more samples")
-        if psi is not None and not psi >= 0.01:
-            raise InputError(f"psi is {psi}: it must be 0.01 or more")
+        if psi is not None and not 0.01 <= psi < math.inf:
+            raise InputError(f"psi is {psi}: it must be 0.01 or more, and finite")
         slot = jnp.arange(n)
         if psi is None:
             z = self.gan.latent(key, slot)

@@ -531,13 +531,14 @@ def _finish(training: _Training, state, progress: dict) -> dict:
     fake = measure(ref, _scored(training, state), _labels(training))
     sampling = scores.Sampling("live" if state.g.ema is None else "EMA")
     found = scores.evaluate(ref, fake, scores.usual(ref, conditional=fake.label is not None), sampling)
-    best = {"step": progress["best_step"], "name": scores.name("fd", ref), "value": progress["best"]}
+    watched = found[0].protocol  # of what was watched too
+    best = {"step": progress["best_step"], "name": watched.metric, "value": progress["best"]}
     result = evaluate.remember(
         path,
         [(step, score) for score in found],
         step=step,
         seconds=round(progress["seconds"], 1),
-        best=best,
+        best=best | {"protocol": dataclasses.asdict(watched)},
         two_halves_of_the_data=ref.floor,
         class_shares=scores.class_shares(ref, fake),
     )

@@ -61,7 +61,7 @@ def test_the_usual_metrics_are_added_and_printed_with_their_protocol(trained, ca
         "coverage_classifier", "memorisation", "diversity",
     ]  # fmt: skip
     text = capsys.readouterr().out
-    assert "600 samples (EMA, seed 0) and 1797 of digits; classifier v2 of" in text
+    assert "600 samples (EMA, seed 0) and 1797 of digits; classifier v2" in text
     assert "300 samples (EMA, seed 0) and 300 of digits" in text
     assert all(r["interval"][0] <= r["value"] <= r["interval"][1] for r in found)
 
@@ -113,6 +113,35 @@ def test_images_of_others_are_scored_beside_the_data(trained, capsys):
     assert _records(trained) == before
 
 
+def test_labels_of_other_classes_are_not_taken_for_the_datas(trained, tmp_path, capsys):
+    data = run.dataset(run.read(trained))
+    for c, name in enumerate(("zero", "one", "two")):  # which sort otherwise than 0, 1, 2
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i, image in enumerate(data.image[data.label == c][:10]):
+            Image.fromarray(image[..., 0]).save(tmp_path / "set" / name / f"{i}.png")
+    images = ["--images", f"folder:{tmp_path / 'set'}"]
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", str(trained), *images, "--metrics", "agreement"])
+    assert "agreement needs images asked for by label" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="30 samples of 128 features"):
+        cli.main(["evaluate", str(trained), *images, "--metrics", "fd", "--groups", "0"])
+    assert f"30 samples (images of folder:{tmp_path / 'set'} " in capsys.readouterr().out
+
+
+def test_a_plan_asks_each_space_for_what_is_named_after_it(trained):
+    data = run.dataset(run.read(trained))
+
+    def asked(metrics, n=100, conditional=True):
+        plan = evaluate.plan(data, data, ["classifier", "raw"], metrics, n=n, conditional=conditional)
+        return [found for _, found in plan.parts]
+
+    assert asked(["agreement", "fd"]) == [["agreement", "fd"], ["fd"]]
+    assert asked(["agreement"]) == [["agreement"]]
+    every = ["fd", "kd", "precision_recall", "density_coverage"]
+    assert asked([]) == [[*every, "memorisation", "diversity", "agreement"], every]
+    assert asked([], n=3, conditional=False) == [["fd", "kd", "memorisation", "diversity"], ["fd", "kd"]]
+
+
 @pytest.fixture(scope="module")
 def three(made, tmp_path_factory):
     """A run, the same with all scores halved, and one scored by fewer samples."""
@@ -162,7 +191,7 @@ def test_a_comparison_of_different_protocols_is_refused(three, capsys):
         (["evaluate", "RUN", "--metrics", "fid"], "--metrics 'fid' is not one of"),
         (
             ["evaluate", "RUN", "--metrics", "agreement"],
-            "agreement needs images that were asked for by label",
+            "agreement needs images asked for by label",
         ),
         (["evaluate", "RUN", "--features", "clasifier"], "did you mean 'classifier'"),
         (["evaluate", "RUN", "--checkpoint", "15"], "no checkpoint of step 15, but of [10, 20]"),
@@ -172,8 +201,12 @@ def test_a_comparison_of_different_protocols_is_refused(three, capsys):
             ["evaluate", "RUN", "--n", "3", "--metrics", "precision_recall"],
             "must have at least 4 rows, not 3",
         ),
-        (["evaluate", "RUN", "--psi", "0"], "psi is 0.0: it must be 0.01 or more"),
+        (["evaluate", "RUN", "--psi", "0"], "psi is 0.0: it must be 0.01 or more, and finite"),
         (["evaluate", "RUN", "--images", "npz:none.npz"], "none.npz is not a file"),
+        (["evaluate", "RUN", "--psi", "inf"], "and finite"),
+        (["evaluate", "RUN", "--checkpoint", "\u00b2"], "last, best, all, or a step"),
+        (["evaluate", "RUN", "--groups", "1"], "--groups 1: an interval takes 2 or more groups"),
+        (["evaluate", "RUN", "--split", "test"], "--split test: digits has no splits"),
         (["evaluate", "NONE"], "is no run's folder"),
         (["compare", "RUN"], "a comparison takes two runs or more"),
         (["compare", "RUN", "NONE"], "is no run's folder"),
@@ -196,7 +229,7 @@ def test_bad_input_is_a_line_and_changes_nothing(trained, tmp_path, capsys, args
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"scores": [{}]}'])
 def test_damaged_scores_are_told(trained, content):
     (trained / "scores.json").write_text(content)
-    with pytest.raises(InputError, match="scores.json is damaged .*; move it away and evaluate again"):
+    with pytest.raises(InputError, match="scores.json is damaged or of another version .*; move it away"):
         evaluate.read(trained)
 
 

@@ -88,7 +88,8 @@ def test_a_run_leaves_what_it_promises(whole):
     assert sum(scores["class_shares"].values()) == pytest.approx(1, abs=1e-3)
     assert fcd["protocol"]["n_fake"] == 5000
     best = min((r for r in rows if "score/fcd_digits" in r), key=lambda r: r["score/fcd_digits"])
-    assert scores["best"] == {"step": best["step"], "name": "fcd_digits", "value": best["score/fcd_digits"]}
+    watched = {"name": "fcd_digits", "value": best["score/fcd_digits"], "protocol": fcd["protocol"]}
+    assert scores["best"] == {"step": best["step"]} | watched
     assert [p.name for p in (path / "best").iterdir()] == [str(best["step"])]
     record = json.loads((path / "config.json").read_text())
     assert record["config"]["g_hidden"] == [16]

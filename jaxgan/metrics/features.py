@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib
-import inspect
+import os
+import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -81,27 +83,34 @@ CELLS = Features("cells", "mean pixels of 8x8 cells", _cells)
 KINDS = ("classifier", "inception", "raw", "cells", "projection", "MODULE:FUNCTION")
 
 
-def custom(spec: str) -> Features:
+def custom(spec: str, data: Dataset) -> Features:
     """A function of the user's, named as `package.module:function`: images uint8[N, H, W, C] -> [N, D].
 
+    Its name for the record has a hash of what it makes of the first images of the data, so that a change of
+    the code or of weights that it loads is another name.
+
     Raises:
-      InputError: if there is no such function, or its source cannot be read for the record.
+      InputError: if there is no such function, or it makes no row of numbers of each image.
     """
     module, _, name = spec.partition(":")
+    if os.getcwd() not in sys.path:  # an installed command does not look there
+        sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module), name)
-        source = inspect.getsource(inspect.getmodule(function))
-    except (ImportError, AttributeError, TypeError, OSError) as e:
+    except (ImportError, AttributeError, ValueError, TypeError) as e:
         raise InputError(f"--features {spec}: {e}") from None
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
 
     def of(images):
         rows = np.asarray(function(images))
-        if rows.ndim != 2 or len(rows) != len(images):
-            raise InputError(f"{spec} made {list(rows.shape)} of {len(images)} images, not a row of each")
+        numbers = np.issubdtype(rows.dtype, np.number)
+        if not numbers or rows.ndim != 2 or len(rows) != len(images) or rows.size == 0:
+            what = f"{rows.dtype}{list(rows.shape)} of {len(images)} images"
+            raise InputError(f"{spec} made {what}, not a row of numbers of each")
         return rows, None
 
-    return Features(name, f"{spec} in a file of hash {digest}", of)
+    probe = of(data.image[:64])[0].astype(np.float16)  # not every last digit of another machine's
+    digest = hashlib.sha256(np.ascontiguousarray(probe)).hexdigest()[:12]
+    return Features(re.sub(r"\W+", "_", spec), f"{spec}, {digest} on {data.digest}", of)
 
 
 def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
@@ -118,7 +127,7 @@ def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
     if spec in plain:
         return plain[spec]
     if ":" in spec:
-        return custom(spec)
+        return custom(spec, data)
     raise InputError(f"--features {spec!r} is not one of {', '.join(KINDS)}{nearest(spec, KINDS)}")
 
 

@@ -5,6 +5,7 @@ Frechet classifier distance, `fcd`. That is no FID: the features are this networ
 It is trained once for a data set and kept under the hash of the data's contents.
 """
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -51,8 +52,11 @@ class Judge(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For a protocol: what features these are."""
-        return f"classifier v{VERSION} of {self.digest}"
+        """For a protocol: what features these are, by a hash of the weights and the data they learned."""
+        h = hashlib.sha256()
+        for leaf in jax.tree.leaves(self.params):
+            h.update(np.ascontiguousarray(leaf))
+        return f"classifier v{VERSION} {h.hexdigest()[:12]} of {self.digest}"
 
 
 @partial(jax.jit, static_argnums=0)

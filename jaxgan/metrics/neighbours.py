@@ -47,13 +47,13 @@ def yardstick(real, *, held_out: int = 500) -> tuple[np.ndarray, float] | None:
     """Some real images, and the median distance to them of others that are held out.
 
     Args:
-      real: uint8[N, ...]; `held_out` of them, at most half, are set apart.
+      real: uint8[N, ...]; `held_out` of them, at most a third, are set apart: most copies are of the others.
 
     Returns:
       uint8[N - held_out, ...] and the distance, as `nearest` measures it; None if more than half of the
       held-out have a duplicate among the others.
     """
-    held_out = min(held_out, len(real) // 2)
+    held_out = min(held_out, max(1, len(real) // 3))
     order = np.random.default_rng(0).permutation(len(real))
     held, others = real[order[:held_out]], real[order[held_out:]]
     apart = float(np.median(nearest(held, others)[1]))

@@ -17,7 +17,7 @@ from jaxgan.metrics.features import Features, usual
 from jaxgan.metrics.frechet import Moments, frechet_distance, moments
 from jaxgan.metrics.neighbours import yardstick
 
-VERSION = 1  # of what is kept of a reference; part of the cached file's name
+VERSION = 2  # of what is kept of a reference; part of the cached file's name
 
 
 class Sample(NamedTuple):
@@ -43,7 +43,7 @@ class Reference:
     moments: Moments
     floor: float  # the Frechet distance between two random halves of the data: what sampling alone costs
     std: float  # `spread` of the data: within the classes where the features tell these
-    rows: Sample  # at most `pairs`, at random
+    rows: Sample  # at most `pairs`, in a random order
     pairs: int  # real ones, and fakes, at most, where each is compared with each
 
     @cached_property
@@ -96,7 +96,7 @@ def _statistics(data: Dataset, features: Features, pairs: int) -> dict[str, np.n
     order = np.random.default_rng(0).permutation(len(real.image))
     classes = data.label if features.kind == "classifier" and data.label is not None else np.zeros(len(order))
     mean, covariance = moments(real.features)
-    index = np.sort(order[:pairs])
+    index = order[:pairs]  # in an order that means nothing: a part of it is a sample too
     found = {
         "mean": mean,
         "covariance": covariance,

@@ -32,10 +32,8 @@ class Protocol:
     def __str__(self) -> str:
         """In short, for a line under the number."""
         cut = "" if self.truncation is None else f", truncated at {self.truncation:g}"
-        return (
-            f"{self.n_fake} samples ({self.generator}, seed {self.seed}{cut}) and {self.n_reference} of "
-            f"{self.reference}; {self.features}"
-        )
+        real = f" and {self.n_reference} of {self.reference}" if self.n_reference else ""
+        return f"{self.n_fake} samples ({self.generator}, seed {self.seed}{cut}){real}; {self.features}"
 
 
 class Score(NamedTuple):

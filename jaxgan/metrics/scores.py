@@ -72,8 +72,8 @@ def _density_coverage(ref, fake):
 
 
 def _two_sample(ref, fake):
-    real, fakes = ref.rows.features[: len(fake.features)], fake.features[: len(ref.rows.features)]
-    return {"two_sample": two_sample.nearest_neighbour_accuracy(real, fakes).overall}
+    real = ref.rows.features[: len(fake.features)]
+    return {"two_sample": two_sample.nearest_neighbour_accuracy(real, fake.features).overall}
 
 
 def _intra_fd(ref, fake):
@@ -96,27 +96,29 @@ def _cas(ref, fake):
 
 def _memorisation(ref, fake):
     if ref.yardstick is None:
-        raise InputError("memorisation: most training images have a duplicate, so there is no yardstick")
+        raise InputError("most training images have a duplicate, so there is no yardstick")
     others, apart = ref.yardstick
     return {"memorisation": float(np.median(nearest(fake.image, others)[1]) / apart)}
 
 
 def _diversity(ref, fake):
     if not ref.std > 1e-6:
-        raise InputError("diversity: the real images do not differ")
+        raise InputError("the real images do not differ")
     return {"diversity": spread(fake.image, ref.seen(fake)) / ref.std}
 
 
 def _ms_ssim(ref, fake):
     seen = ref.seen(fake)
     several = np.bincount(seen)[seen] > 1  # one image of a class is no pair
+    if not several.any():
+        raise InputError("no class has two images")
     alike = ms_ssim.class_ms_ssim(fake.image[several], seen[several])
     return {"ms_ssim": float(np.mean(list(alike.values())))}
 
 
 def _swd(ref, fake):
-    real, fakes = ref.rows.image[: len(fake.image)], fake.image[: len(ref.rows.image)]
-    scales = patch_swd.patch_sliced_wasserstein(jax.random.key(0), real, fakes)
+    real = ref.rows.image[: len(fake.image)]
+    scales = patch_swd.patch_sliced_wasserstein(jax.random.key(0), real, fake.image)
     return {"swd": float(np.mean(list(scales.values())))}
 
 
@@ -212,20 +214,24 @@ def usual(ref: Reference, *, conditional: bool) -> list[str]:
     return [metric for metric, possible in can.items() if possible]
 
 
-def check(metrics: Iterable[str], ref: Reference, *, conditional: bool) -> None:
-    """Raises InputError for the first metric that is unknown or that there cannot be here."""
+def check(metrics: Iterable[str], kind: str, data: Dataset, *, conditional: bool) -> None:
+    """Raises InputError for the first metric that is unknown, or that there cannot be.
+
+    Args:
+      kind: of the features.
+      data: the real images.
+      conditional: whether the generated ones were asked for by label.
+    """
     for wanted in metrics:
         one_of("--metrics", wanted, METRICS)
         needs = METRICS[wanted].needs
-        if needs == "logits" and ref.rows.logits is None:
+        if needs == "logits" and kind not in ("classifier", "inception"):
             raise InputError(f"{wanted} needs a classifier's logits: take --features classifier or inception")
         if needs == "label" and not conditional:
-            raise InputError(
-                f"{wanted} needs images that were asked for by label, of a conditional generator"
-            )
-        if needs == "label" and ref.rows.label is None:
-            raise InputError(f"{wanted} needs a labelled reference; {ref.data.name} has no labels")
-        if wanted == "agreement" and not ref.tells_classes:
+            raise InputError(f"{wanted} needs images asked for by label, of a conditional generator")
+        if needs == "label" and data.label is None:
+            raise InputError(f"{wanted} needs a labelled reference; {data.name} has no labels")
+        if wanted == "agreement" and kind != "classifier":
             raise InputError("agreement is with the classifier of the data: take --features classifier")
 
 
@@ -242,11 +248,14 @@ def evaluate(
       InputError: if a metric is unknown, or has not what it needs, in one line.
     """
     metrics = list(metrics)
-    check(metrics, ref, conditional=fake.label is not None)
+    check(metrics, ref.features.kind, ref.data, conditional=fake.label is not None)
     found = []
     for wanted in tqdm(metrics, desc="scores", unit="metric", leave=False, delay=1, disable=None):
         metric = METRICS[wanted]
-        part = fake.take(slice(ref.pairs if metric.most == PAIRS else metric.most))
+        most = ref.pairs if metric.most == PAIRS else metric.most
+        if metric.real == "as many":
+            most = min(most, len(ref.rows.image))
+        part = fake.take(slice(most))
         n = len(part.image)
         try:
             figures = metric.of(ref, part)
@@ -255,6 +264,8 @@ def evaluate(
             around = intervals(fewer, figures, n, groups=groups) if enough else {}
         except ValueError as e:
             raise InputError(f"{wanted}: {e}") from e
+        if not np.isfinite(list(figures.values())).all():
+            raise InputError(f"{wanted} cannot be taken of {n} samples")
         found += [
             Score(value, around.get(base), _protocol(base, metric, ref, n, sampling))
             for base, value in figures.items()
@@ -275,22 +286,26 @@ def table(found: list[Score]) -> str:
 
 
 def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampling) -> Protocol:
-    of_pixels = metric.needs == "pixels" or (metric.needs == "classes" and not ref.tells_classes)
+    features = ref.features.name
+    if metric.needs == "pixels" or (metric.needs == "classes" and not ref.tells_classes):
+        features = "pixels"
+    elif base == "cas":
+        features = f"classifier v{judge.VERSION}, of five sixths of the samples"
+    compared = {"train": ref.train, "none": None}.get(metric.real, ref.data)
     real = {
         "all": len(ref.data.image),
         "rows": len(ref.rows.image),
         "as many": min(n, len(ref.rows.image)),
-        "train": len(ref.train.image),
+        "train": len(ref.yardstick[0]) if metric.real == "train" else 0,
         "none": 0,
     }
-    compared = ref.train if metric.real == "train" else ref.data
     return Protocol(
         metric=name(base, ref) if metric.named else base,
         better=metric.better,
         version=metric.version,
-        features="pixels" if of_pixels else ref.features.name,
-        reference=compared.name,
-        reference_digest=compared.digest,
+        features=features,
+        reference="none" if compared is None else compared.name,
+        reference_digest="none" if compared is None else compared.digest,
         n_reference=real[metric.real],
         n_fake=n,
         generator=sampling.generator,

@@ -102,6 +102,32 @@ def one_row(images):
     return images.mean((0, 1))
 
 
+def words(images):
+    """No numbers."""
+    return np.full((len(images), 2), "a")
+
+
+WEIGHTS = {"scale": 1.0}
+
+
+def weighted(images):
+    """What depends on more than its own source."""
+    return images.mean((1, 2)) * WEIGHTS["scale"]
+
+
+def test_a_function_with_other_weights_has_another_name(digits, monkeypatch):
+    one, same = (features.custom(f"{__name__}:weighted", digits) for _ in range(2))
+    monkeypatch.setitem(WEIGHTS, "scale", 1.1)
+    assert one.name == same.name != features.custom(f"{__name__}:weighted", digits).name
+
+
+def test_a_classifier_with_other_weights_has_another_name(digits):
+    known = judge.cached(digits)
+    changed = known._replace(params=jax.tree.map(lambda x: x * 1.05, known.params))
+    assert known.name != changed.name
+    assert known.name == judge.cached(digits).name
+
+
 def mean_colour(images):
     """A feature space of this test's own."""
     return images.mean((1, 2))
@@ -109,8 +135,8 @@ def mean_colour(images):
 
 def test_a_function_of_the_users_has_its_source_in_its_name(digits):
     space = features.named(f"{__name__}:mean_colour", digits)
-    assert space.kind == "mean_colour"
-    assert "of hash" in space.name
+    assert space.kind.endswith("test_reference_mean_colour")
+    assert space.name.endswith(f" on {digits.digest}")
     np.testing.assert_array_equal(space.of(digits.image[:5])[0], digits.image[:5].mean((1, 2)))
     found = reference.reference(digits, space)
     assert frechet_distance(moments(mean_colour(digits.image)), found.moments) == pytest.approx(0, abs=1e-9)
@@ -123,6 +149,9 @@ def test_a_function_of_the_users_has_its_source_in_its_name(digits):
         ("nowhere:f", "--features nowhere:f: No module named 'nowhere'"),
         ("math:f", "--features math:f: module 'math' has no attribute 'f'"),
         (f"{__name__}:digits_of_pi", "no attribute 'digits_of_pi'"),
+        (":f", "--features :f: Empty module name"),
+        (f"{__name__}:one_row", r"one_row made float64\[8, 1\] of 64 images, not a row of numbers of each"),
+        (f"{__name__}:words", "words made <U1.* not a row of numbers of each"),
     ],
 )
 def test_features_that_cannot_be_had_are_told(spec, told, digits):
@@ -138,8 +167,6 @@ def test_images_that_cannot_be_measured_are_told(ref, digits):
     broken = features.Features("broken", "of this test", lambda x: (np.array([[1.0], [np.nan]]), None))
     with pytest.raises(InputError, match="features of 1 of 2 images are not finite \\(of this test\\)"):
         reference.measure(ref_of(broken), digits.image[:2])
-    with pytest.raises(InputError, match=r"one_row made \[8, 1\] of 2 images, not a row of each"):
-        reference.measure(ref_of(features.named(f"{__name__}:one_row", digits)), digits.image[:2])
     with pytest.raises(InputError, match="has no labels to train a classifier on"):
         features.named("classifier", Dataset("plain", digits.image, None, ()))
 

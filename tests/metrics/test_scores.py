@@ -131,6 +131,38 @@ def test_a_score_has_its_protocol_and_an_interval(ref):
     assert "(nearer to 1 is better)" in text
 
 
+def test_a_part_of_the_reference_is_a_sample_of_it(ref):
+    """Also where the data lie sorted by class, as a folder's do."""
+    order = np.argsort(ref.data.label, kind="stable")
+    data = Dataset("sorted", ref.data.image[order], ref.data.label[order], ref.data.classes)
+    by_class = reference(data, features.CELLS, pairs=1000)
+    pick = np.random.default_rng(0).permutation(len(order))[:400]
+    fake = measure(by_class, data.image[pick])
+    (score,) = scores.evaluate(by_class, fake, ["two_sample"], Sampling("x"))
+    assert score.value < 0.52  # 0.64 with the first 400 of the classes
+    assert score.interval[1] - score.interval[0] < 0.15
+    assert (score.protocol.n_fake, score.protocol.n_reference) == (400, 400)
+
+
+def test_as_many_fakes_as_there_are_real(ref):
+    few = reference(Dataset("few", ref.data.image[:300], None, ()))
+    found = scores.evaluate(
+        few, measure(few, ref.data.image[300:1300]), ["two_sample"], Sampling("x"), groups=0
+    )
+    assert (found[0].protocol.n_fake, found[0].protocol.n_reference) == (300, 300)
+
+
+def test_what_has_no_reference_or_features_says_so(ref):
+    images, label = ref.data.image, ref.data.label
+    fake = measure(ref, images, label)
+    found = {
+        s.name: s.protocol
+        for s in scores.evaluate(ref, fake, ["agreement", "memorisation"], Sampling("x"), groups=0)
+    }
+    assert (found["agreement"].reference, found["agreement"].n_reference) == ("none", 0)
+    assert (found["memorisation"].features, found["memorisation"].n_reference) == ("pixels", 1297)
+
+
 def test_order_does_not_matter(ref):
     images = ref.data.image[:400]
     names = ["fd", "kd", "precision_recall", "density_coverage", "diversity", "memorisation"]
@@ -164,7 +196,10 @@ def test_data_without_labels_is_compared_by_its_cells():
     assert scores.class_shares(plain, measure(plain, image)) is None
     flat = reference(Dataset("flat", np.zeros_like(image), None, ()))
     assert scores.usual(flat, conditional=False) == ["fd"]
-    for metric, told in (("diversity", "do not differ"), ("memorisation", "no yardstick")):
+    for metric, told in (
+        ("diversity", "diversity: the real images do not differ"),
+        ("memorisation", "memorisation: most .* no yardstick"),
+    ):
         with pytest.raises(InputError, match=told):
             _values(flat, image, [metric])
 
@@ -173,11 +208,12 @@ def test_data_without_labels_is_compared_by_its_cells():
     ("metric", "change", "told"),
     [
         ("fid", {}, "--metrics 'fid' is not one of fd, .*did you mean 'fd'"),
-        ("agreement", {"label": None}, "agreement needs images that were asked for by label"),
+        ("agreement", {"label": None}, "agreement needs images asked for by label"),
         ("is", {"kind": "cells"}, "is needs a classifier's logits: take --features classifier or inception"),
         ("agreement", {"kind": "cells"}, "agreement is with the classifier of the data"),
         ("intra_fd", {"one": True}, "intra_fd: class 0 has 0 fake samples; a distance needs 2"),
         ("fd", {"size": 9}, r"the images are \[9, 9, 1\], those of digits \[8, 8, 1\]"),
+        ("ms_ssim", {"n": 1}, "ms_ssim: no class has two images"),
         ("fd", {"n": 1}, "fd: a covariance needs at least 2 samples, not 1"),
         ("precision_recall", {"n": 3}, "precision_recall: fake features must have at least 4 rows, not 3"),
     ],
