@@ -6,9 +6,9 @@ A weight of 0 leaves its term out, so that without flags this is DCGAN, at half 
 are named in `jaxgan.losses`, `jaxgan.dynamics` and `jaxgan.nn`; the paper behind the defaults is
 DCGAN's (https://arxiv.org/abs/1511.06434). For a published method with its own settings see the other files.
 
-Measured by this command with seed 0, in about 2 minutes on two CPU cores: fcd 4.4 (two random halves of
-the real digits are 6.8 apart), each class with 8.3 to 11.4 % of the samples, diversity 1.02, memorisation
-1.27. The experiment sngan, at rates of its own, has 11.7.
+Measured by this command with seeds 0, 1 and 2, in about a minute each on one CPU core: fcd 4.2, 6.0 and
+4.4 (two random halves of the real digits are 6.8 apart), each class with 7.4 to 11.9 % of the samples,
+diversity 1.02, memorisation 1.28 to 1.31. The experiment sngan, at rates of its own, has 11.7, 8.9 and 11.1.
 
 Published: nothing for such combinations; each file of a method quotes what its paper has.
 """
