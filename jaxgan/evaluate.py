@@ -102,7 +102,8 @@ def score_run(
       Each score with its generator's step.
 
     Raises:
-      InputError: if there is no such checkpoint, or a score cannot be taken; scores.json is then as it was.
+      InputError: if there is no such checkpoint, or a score cannot be taken; those of the checkpoints before
+        it are kept.
     """
     steps = chosen(path, checkpoint)
     read(path)
