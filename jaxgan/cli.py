@@ -163,8 +163,7 @@ def resume(args: Resume) -> None:
 
 def _summary(path: Path) -> tuple[str, str, str, str, str]:
     record = run.read(path)
-    saved = [int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdecimal()]
-    steps = f"{max(saved, default=0)}/{record['config']['steps']}"
+    steps = f"{max(run.checkpoints(path), default=0)}/{record['config']['steps']}"
     score = minutes = ""
     if (path / "scores.json").is_file():
         known = evaluate.read(path)

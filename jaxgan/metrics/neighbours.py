@@ -60,11 +60,11 @@ def yardstick(real, *, held_out: int = 500) -> tuple[np.ndarray, float] | None:
     return (others, apart) if apart > 0 else None
 
 
-def memorisation(fake, real, *, held_out: int = 500) -> float | None:
-    """The median distance of fakes to real images, over that of held-out real ones to the others.
+def memorisation(fake, measured: tuple[np.ndarray, float]) -> float:
+    """The median distance of fakes uint8[N, ...] to real images, over that of held-out real ones.
 
-    About 1 for a sampler of the data's distribution, 0 for one that copies. The images are uint8[N, ...];
-    None where there is no `yardstick`.
+    About 1 for a sampler of the data's distribution, 0 for one that copies. `measured` is the real images'
+    `yardstick`.
     """
-    found = yardstick(real, held_out=held_out)
-    return found and float(np.median(nearest(fake, found[0])[1]) / found[1])
+    others, apart = measured
+    return float(np.median(nearest(fake, others)[1]) / apart)

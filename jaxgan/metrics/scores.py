@@ -13,7 +13,7 @@ from jaxgan.data.sources import Dataset
 from jaxgan.metrics import classification_accuracy, judge, kid, manifold, ms_ssim, patch_swd, two_sample
 from jaxgan.metrics.frechet import fid_infinity, frechet_distance, intra_class_distances, moments
 from jaxgan.metrics.inception_score import inception_score
-from jaxgan.metrics.neighbours import nearest
+from jaxgan.metrics.neighbours import memorisation
 from jaxgan.metrics.reference import Reference, Sample, measure, short_name, spread
 from jaxgan.metrics.score import Protocol, Score, intervals
 
@@ -97,8 +97,7 @@ def _cas(ref, fake):
 def _memorisation(ref, fake):
     if ref.yardstick is None:
         raise InputError("most training images have a duplicate, so there is no yardstick")
-    others, apart = ref.yardstick
-    return {"memorisation": float(np.median(nearest(fake.image, others)[1]) / apart)}
+    return {"memorisation": memorisation(fake.image, ref.yardstick)}
 
 
 def _diversity(ref, fake):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxgan.metrics.neighbours import memorisation, nearest
+from jaxgan.metrics.neighbours import memorisation, nearest, yardstick
 
 
 def test_nearest_is_the_nearest():
@@ -25,5 +25,20 @@ def test_memorisation_tells_a_copy_from_a_fresh_sample():
     rng = np.random.default_rng(0)
     draw = lambda n: rng.normal(128, 30, (n, 4, 4, 1)).clip(0, 255).astype(np.uint8)  # noqa: E731
     real = draw(3000)
-    assert memorisation(draw(500), real) == pytest.approx(1, abs=0.1)
-    assert memorisation(real[:400], real) < 0.2  # five sixths of them stand in the reference
+    measured = yardstick(real)
+    assert memorisation(draw(500), measured) == pytest.approx(1, abs=0.1)
+    assert memorisation(real[:400], measured) < 0.2  # five sixths of them stand in the reference
+
+
+@pytest.mark.parametrize("n", [30, 200, 1000])
+def test_copies_of_a_small_set_are_told(n):
+    """Most of them are of images that were not held out, whatever the draw."""
+    real = np.random.default_rng(n).integers(0, 256, (n, 4, 4, 1), np.uint8)
+    for seed in range(5):
+        copies = real[np.random.default_rng(seed).integers(n, size=1000)]
+        assert memorisation(copies, yardstick(real)) == 0
+
+
+def test_duplicates_leave_no_yardstick():
+    real = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 1), np.uint8)
+    assert yardstick(np.repeat(real, 8, 0)) is None
