@@ -19,9 +19,11 @@ from experiments import cgan, dcgan
 from jaxgan import train
 from jaxgan.config import Count, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.losses.auxiliary import cross_entropy
 from jaxgan.nn.conditional import AuxiliaryClassifier
+from jaxgan.terms import Term
 from jaxgan.two_player import two_player
 
 
@@ -38,12 +40,11 @@ class Config(cgan.Config):
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
 
-    def d_auxiliary(of_real, of_fake, batch, z):
-        both = cross_entropy(of_real, batch["label"]) + cross_entropy(of_fake, batch["label"])
-        return {"classes": cfg.d_class_weight * both}
+    def on_fake(seen):
+        return cross_entropy(seen.of_fake, seen.batch["label"])
 
-    def g_auxiliary(of_fake, batch, z):
-        return {"classes": cfg.g_class_weight * cross_entropy(of_fake, batch["label"])}
+    def on_both(seen):
+        return cross_entropy(seen.of_real, seen.batch["label"]) + on_fake(seen)
 
     gan = two_player(
         dcgan.generator(cfg, axis, n_classes=cfg.n_classes),
@@ -51,11 +52,11 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         loss=non_saturating,
         latent=dcgan.latent(cfg),
         condition="label",
-        d_auxiliary=d_auxiliary,
-        g_auxiliary=g_auxiliary,
+        d_terms={"classes": Term(on_both, cfg.d_class_weight)},
+        g_terms={"classes": Term(on_fake, cfg.g_class_weight)},
     )
     return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

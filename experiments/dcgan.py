@@ -22,6 +22,7 @@ import optax
 from jaxgan import random, train
 from jaxgan.config import Count, Decay, Rate, Seed
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.nets import dcgan
 from jaxgan.two_player import two_player
@@ -84,4 +85,4 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

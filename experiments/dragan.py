@@ -14,14 +14,15 @@ Published: an Inception score of 6.59 and an FID of 34.69 on CIFAR-10, by Studio
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from experiments import dcgan
 from jaxgan import train
 from jaxgan.config import Count, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses import penalties
 from jaxgan.losses.adversarial import non_saturating
+from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
 
@@ -39,16 +40,16 @@ class Config(dcgan.Config):
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    penalty = partial(penalties.dragan, weight=cfg.gp_weight, scale=cfg.scale, axis=axis)
+    slope = penalty(penalties.dragan, weight=cfg.gp_weight, scale=cfg.scale, axis=axis)
     gan = two_player(
         dcgan.generator(cfg, axis),
         dcgan.discriminator(cfg, axis, norm="none"),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
-        penalties={"dragan": penalty},
+        d_terms={"dragan": slope},
     )
     return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

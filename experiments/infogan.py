@@ -17,7 +17,6 @@ Published: the category of an InfoGAN of MNIST, as a classifier of the digits, i
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +28,13 @@ from experiments import dcgan
 from jaxgan import plots, run, train
 from jaxgan.config import Count, Decay, Natural, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.losses.auxiliary import cross_entropy, gaussian_code
 from jaxgan.losses.penalties import r1
 from jaxgan.metrics import judge as judges
 from jaxgan.nn.conditional import CodeHead
+from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
 
@@ -95,22 +96,23 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
             f"--latent {cfg.latent}: it holds {cfg.continuous} codes and the category's; give more"
         )
 
-    def information(of_fake, z):
-        (logits,), means = of_fake
-        category, continuous = codes(z, cfg.categories, cfg.continuous)
-        return {
-            "category": cfg.category_weight * cross_entropy(logits, category),
-            "continuous": cfg.continuous_weight * gaussian_code(means, continuous),
-        }
+    def category(seen):
+        (logits,), _ = seen.of_fake
+        return cfg.category_weight * cross_entropy(logits, codes(seen.z, cfg.categories, cfg.continuous)[0])
+
+    def continuous(seen):
+        _, means = seen.of_fake
+        return cfg.continuous_weight * gaussian_code(means, codes(seen.z, cfg.categories, cfg.continuous)[1])
+
+    information = {"category": category, "continuous": continuous}
 
     gan = two_player(
         Generator(dcgan.generator(cfg, axis), cfg.categories),
         dcgan.discriminator(cfg, axis, norm="none", head=Head(cfg.categories, cfg.continuous, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
-        penalties={"r1": partial(r1, gamma=cfg.r1)},
-        d_auxiliary=lambda of_real, of_fake, batch, z: information(of_fake, z),
-        g_auxiliary=lambda of_fake, batch, z: information(of_fake, z),
+        d_terms={"r1": penalty(r1, gamma=cfg.r1), **information},
+        g_terms=information,
     )
     return gan, dcgan.optimizers(cfg)
 
@@ -135,4 +137,4 @@ def agreement(path, n: int = 5000, data_dir: str | None = None) -> float:
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

@@ -15,14 +15,15 @@ Published: an FID of 28.7 on CIFAR-10, of a conditional DCGAN with it (table 1).
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from experiments import cgan, dcgan
 from jaxgan import train
 from jaxgan.config import Count, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses import penalties
 from jaxgan.losses.adversarial import non_saturating
+from jaxgan.terms import g_penalty
 from jaxgan.two_player import two_player
 
 
@@ -44,10 +45,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         loss=non_saturating,
         latent=latent,
         condition="label",
-        g_penalties={"mode_seeking": partial(penalties.mode_seeking, latent=latent, weight=cfg.ms_weight)},
+        g_terms={"mode_seeking": g_penalty(penalties.mode_seeking, latent=latent, weight=cfg.ms_weight)},
     )
     return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

@@ -16,14 +16,15 @@ Published: an FID of 1.96 on CIFAR-10 with labels by the paper's own networks (t
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from experiments import dcgan
 from jaxgan import train
 from jaxgan.config import Count, Decay, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses import adversarial, penalties
+from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
 
@@ -52,10 +53,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none"),
         loss=getattr(adversarial, cfg.loss),
         latent=dcgan.latent(cfg),
-        penalties={name: partial(penalty, gamma=cfg.gamma) for name, penalty in chosen.items()},
+        d_terms={name: penalty(slope, gamma=cfg.gamma) for name, slope in chosen.items()},
     )
     return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

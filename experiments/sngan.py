@@ -20,6 +20,7 @@ from experiments import dcgan
 from jaxgan import train
 from jaxgan.config import Count, Decay, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import hinge
 from jaxgan.two_player import two_player
 
@@ -48,4 +49,4 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

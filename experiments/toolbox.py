@@ -25,12 +25,14 @@ from jax import lax
 
 from experiments import dcgan
 from experiments.minibatch import Head
-from jaxgan import dynamics, random, steps, train
+from jaxgan import dynamics, random, steps, terms, train
 from jaxgan.config import Count, Decay, Natural, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import DIVERGENCES, AdversarialLoss
 from jaxgan.nn.minibatch import MinibatchDiscrimination, MinibatchStd
+from jaxgan.terms import OfStep, g_penalty, penalty
 from jaxgan.two_player import two_player
 
 Loss = Literal[
@@ -86,14 +88,19 @@ def _shift(key, x, slot, pixels: int = 2):
     )
 
 
-def _loss(cfg, axis) -> AdversarialLoss:
+def _loss(cfg, axis) -> AdversarialLoss | OfStep:
+    loss = getattr(adversarial, "f_gan" if cfg.loss in DIVERGENCES else cfg.loss)
     if cfg.loss in DIVERGENCES:
-        return AdversarialLoss(*(partial(f, divergence=cfg.loss) for f in adversarial.f_gan))
-    loss = getattr(adversarial, cfg.loss)
-    if cfg.loss == "relativistic_average":
-        return AdversarialLoss(*(partial(f, axis=axis) for f in loss))
-    if cfg.loss in ("minimax", "non_saturating"):
-        return loss._replace(d=partial(loss.d, smooth=cfg.smooth))
+        loss = AdversarialLoss(*(partial(f, divergence=cfg.loss) for f in loss))
+    elif cfg.loss == "relativistic_average":
+        loss = AdversarialLoss(*(partial(f, axis=axis) for f in loss))
+    elif cfg.loss in ("minimax", "non_saturating"):
+        loss = loss._replace(d=partial(loss.d, smooth=cfg.smooth))
+    if _on(cfg.flip):
+        loss = terms.flipped(loss, cfg.flip)
+    if _on(cfg.top_k):
+        share = lambda step: jnp.where(step < cfg.top_k_from, 1, 1 - cfg.top_k)  # noqa: E731
+        loss = terms.top_k(loss, share, axis=axis)
     return loss
 
 
@@ -132,32 +139,26 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     _check(cfg)
     latent = dcgan.latent(cfg)
     on_fake = cfg.cr_fake if _on(cfg.cr_fake) else None
-    slopes = {
-        "gp": partial(penalties.gradient_penalty, weight=cfg.gp),
-        "dragan": partial(penalties.dragan, weight=cfg.dragan, axis=axis),
-        "zero_centred": partial(penalties.zero_centred, weight=cfg.zero_centred),
-        "r1": partial(penalties.r1, gamma=cfg.r1),
-        "r2": partial(penalties.r2, gamma=cfg.r2),
+    slope = partial(penalty, every=cfg.lazy)
+    of_d = {
+        "gp": slope(penalties.gradient_penalty, weight=cfg.gp),
+        "dragan": slope(penalties.dragan, weight=cfg.dragan, axis=axis),
+        "zero_centred": slope(penalties.zero_centred, weight=cfg.zero_centred),
+        "r1": slope(penalties.r1, gamma=cfg.r1),
+        "r2": slope(penalties.r2, gamma=cfg.r2),
+        "drift": penalty(penalties.drift, weight=cfg.drift),
+        "cr": penalty(penalties.consistency, augment=_shift, weight=cfg.cr, weight_fake=on_fake),
+        "lecam": terms.lecam(cfg.lecam, axis=axis),
     }
-    others = {
-        "drift": partial(penalties.drift, weight=cfg.drift),
-        "cr": partial(penalties.consistency, augment=_shift, weight=cfg.cr, weight_fake=on_fake),
-    }
-    of_g = {"mode_seeking": partial(penalties.mode_seeking, latent=latent, weight=cfg.mode_seeking)}
-    taken = {name: x for name, x in {**slopes, **others}.items() if _on(getattr(cfg, name))}
+    of_g = {"mode_seeking": g_penalty(penalties.mode_seeking, latent=latent, weight=cfg.mode_seeking)}
     gan = two_player(
         dcgan.generator(cfg, axis),
         dcgan.discriminator(cfg, axis, norm=cfg.norm, head=_head(cfg, axis)),
         loss=_loss(cfg, axis),
         latent=latent,
-        penalties=taken,
-        g_penalties=of_g if _on(cfg.mode_seeking) else {},
-        every={name: cfg.lazy for name in slopes if name in taken},
+        d_terms={name: term for name, term in of_d.items() if _on(getattr(cfg, name))},
+        g_terms={name: term for name, term in of_g.items() if _on(getattr(cfg, name))},
         pack=cfg.pack,
-        flip=cfg.flip if _on(cfg.flip) else None,
-        top_k=(lambda step: jnp.where(step < cfg.top_k_from, 1, 1 - cfg.top_k)) if _on(cfg.top_k) else None,
-        lecam=cfg.lecam if _on(cfg.lecam) else None,
-        axis=axis,
     )
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2, eps_root=1e-16 if cfg.unroll else 0.0)
     before = [dynamics.historical_averaging(cfg.historical)] if _on(cfg.historical) else []
@@ -170,4 +171,4 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

@@ -18,6 +18,7 @@ from experiments import wgan_gp
 from experiments.wgan_gp import make
 from jaxgan import train
 from jaxgan.config import Count, Rate
+from jaxgan.kinds.images import images
 
 
 @dataclass(frozen=True)
@@ -31,4 +32,4 @@ class Config(wgan_gp.Config):
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

@@ -24,6 +24,7 @@ from jaxgan import dynamics, train
 from jaxgan.config import Count, Decay, Rate
 from jaxgan.data import resident
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import wasserstein
 from jaxgan.two_player import two_player
 
@@ -48,10 +49,9 @@ def train_step(cfg: Config):
     return dynamics.scheduled_step
 
 
-def batches(cfg: Config, data, slot):
+def batches(cfg: Config, draw):
     """The critic's batches of a step, whose number depends on the step."""
-    schedule = dynamics.wgan_schedule(cfg.n_critic, many=cfg.many)
-    return partial(resident.scheduled, data, slot=slot, batch_size=cfg.batch_size, schedule=schedule)
+    return partial(resident.scheduled, draw, schedule=dynamics.wgan_schedule(cfg.n_critic, many=cfg.many))
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
@@ -68,4 +68,4 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

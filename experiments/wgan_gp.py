@@ -15,14 +15,15 @@ Published: an Inception score of 7.86 +- 0.07 on CIFAR-10, by residual networks 
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from experiments import dcgan
 from jaxgan import train
 from jaxgan.config import Count, Decay, Rate
 from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import wasserstein
 from jaxgan.losses.penalties import gradient_penalty
+from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
 
@@ -48,10 +49,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none"),
         loss=wasserstein,
         latent=dcgan.latent(cfg),
-        penalties={"gp": partial(gradient_penalty, weight=cfg.gp_weight, one_sided=cfg.one_sided)},
+        d_terms={"gp": penalty(gradient_penalty, weight=cfg.gp_weight, one_sided=cfg.one_sided)},
     )
     return gan, dcgan.optimizers(cfg)
 
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)

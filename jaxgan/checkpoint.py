@@ -164,30 +164,41 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     return found
 
 
-def restore_generator(folder: Path, steps: list[int], abstract: GANState) -> tuple[dict, int]:
+def restore_players(
+    folder: Path, steps: list[int], abstract: GANState, *, critic: bool = False
+) -> tuple[dict, dict | None, int]:
     """Only what sampling needs, the generator's `Player.averaged`, from the newest of the steps that
     is whole, on one device.
 
+    Args:
+      critic: whether D's variables are wanted as well.
+
     Returns:
-      The variables, and the step they are of.
+      The generator's variables, D's or None, and the step they are of.
 
     Raises:
       InputError: if the newest is of another network, or none can be read.
     """
     one = SingleDeviceSharding(jax.local_devices()[0])
-    g = abstract.g
-    wanted = {"params": g.params, "stats": g.stats} if g.ema is None else {"ema": g.ema}
-    args = {"g": jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)}
+    g, d = abstract.g, abstract.d
+    wanted = {"g": {"params": g.params, "stats": g.stats} if g.ema is None else {"ema": g.ema}}
+    if critic:
+        wanted["d"] = {"params": d.params, "stats": d.stats}
+    args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)
 
     def read(step):
         place = (folder / str(step) / "state").absolute()
         with ocp.PyTreeCheckpointer() as reader:
             saved = reader.metadata(place).item_metadata.tree
-            _compare_shapes({"g": {k: saved["g"][k] for k in wanted}}, {"g": wanted}, place.parent)
-            request = ocp.args.PyTreeRestore({"g": wanted}, restore_args=args, partial_restore=True)
-            return reader.restore(place, args=request)["g"], step
+            own = {who: {k: saved[who][k] for k in parts} for who, parts in wanted.items()}
+            _compare_shapes(own, wanted, place.parent)
+            request = ocp.args.PyTreeRestore(wanted, restore_args=args, partial_restore=True)
+            return reader.restore(place, args=request), step
+
+    def variables(found):
+        return found["ema"] if "ema" in found else {"params": found["params"], **found["stats"]}
 
     (found, step), damaged = _try_newest_first(steps, folder, read)
     for bad, reason in damaged.items():
         print(f"checkpoint {bad} is damaged ({reason}); taking that of step {step}", file=sys.stderr)
-    return found["ema"] if "ema" in found else {"params": found["params"], **found["stats"]}, step
+    return variables(found["g"]), variables(found["d"]) if critic else None, step

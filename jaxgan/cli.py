@@ -1,17 +1,21 @@
 """The `jaxgan` command: what is done with runs once they exist."""
 
-from dataclasses import dataclass
+import dataclasses
+import operator
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
-import numpy as np
 import tyro
 
-from jaxgan import compare, evaluate, plots, report, run, train
+from jaxgan import compare, evaluate, kinds, report, run, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
-from jaxgan.data import load
-from jaxgan.metrics.scores import METRICS
+from jaxgan.kinds import Kind
+from jaxgan.signals import reported
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -22,35 +26,31 @@ class Sample:
 
     run: Folder  # the run's folder
     n: Count = 64  # how many; with --interpolate, how many paths
-    out: Path = Path("samples.png")  # a .png grid, or .npz with `image` uint8[n, H, W, C]
+    out: Path | None = (
+        None  # a file whose ending the kind of data can write; samples and the first such if not given
+    )
     seed: Seed = 0  # of the latents
     checkpoint: str = "last"  # last, best (of the watched score), or a step
-    label: str | None = None  # a class's name or number; each in turn, one column a class, if not given
+    label: str | None = (
+        None  # what to ask for, as a class's name or number; each in turn, a column each, if not given
+    )
     psi: float | None = None  # truncation: latents with |z| < psi alone
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a run's checkpoints, or other images beside the run's data."""
+    """Score a run's checkpoints, or other samples beside the run's data."""
 
     run: Folder  # the run's folder
-    metrics: tuple[str, ...] = ()  # of those above; the usual ones if not given
-    features: tuple[str, ...] = ()
-    """classifier (of the data's own labels), inception (its weights are downloaded once, or the file that
-    $JAXGAN_INCEPTION names), raw, cells (8x8 mean pixels), projection, or a MODULE:FUNCTION of your own;
-    classifier or, without labels, cells if not given"""
     checkpoint: str = "last"  # last, best (of the watched score), a step (0: untrained), or all that are kept
     n: Count = 10_000  # samples
-    pairs: Count = 5000  # real ones and samples, at most, where each is compared with each
     seed: Seed = 0  # of the latents
     psi: float | None = None  # truncation: latents with |z| < psi alone
     split: str | None = None  # the reference's, of a TFDS set; the one that was trained on if not given
-    resize: Literal["legacy", "tensorflow", "clean"] = "legacy"
-    """to Inception's size, as pytorch-fid, the original or clean-fid does"""
-    groups: Natural = 10  # of samples, left out in turn for the intervals; 0: none
-    images: str | None = None  # score these instead: digits, tfds:NAME, folder:PATH or npz:PATH
-    images_split: str = "test"  # theirs, of a TFDS set
+    samples: Annotated[str | None, tyro.conf.arg(aliases=["--images"])] = None
+    """score these instead, named as an experiment's --data"""
+    samples_split: Annotated[str, tyro.conf.arg(aliases=["--images-split"])] = "test"  # theirs, of a TFDS set
     data_dir: str | None = None  # where TFDS sets lie; as the run had it if not given
 
 
@@ -91,19 +91,6 @@ class List:
     root: Folder = Path("runs")  # the folder of all runs
 
 
-def _label(run_classes: tuple[str, ...], text: str | None):
-    """A class's number from its name or its number."""
-    if text is None:
-        return None
-    if not run_classes:
-        raise InputError("--label: this generator takes no label")
-    if text in run_classes:
-        return run_classes.index(text)
-    if text.isdecimal() and int(text) < len(run_classes):
-        return int(text)
-    raise InputError(f"--label {text!r} is not one of {', '.join(run_classes)}")
-
-
 def _which(text: str) -> str | int:
     """A checkpoint, as `run.load` takes it."""
     if text not in ("last", "best") and not text.isdecimal():
@@ -114,35 +101,31 @@ def _which(text: str) -> str | int:
 def sample(args: Sample) -> None:
     """`jaxgan sample`."""
     check(args)
-    if args.out.suffix not in (".png", ".npz"):
-        raise InputError(f"--out {args.out}: a name ending in .png or .npz")
     which = _which(args.checkpoint)
     if args.interpolate and args.psi is not None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
+    writers = run.method(run.read(args.run))[0].kind.write
+    out = args.out or Path(f"samples{next(iter(writers))}")
+    if out.suffix not in writers:
+        raise InputError(f"--out {out}: a name ending in {' or '.join(writers)}")
     generator = run.load(args.run, which)
-    label = _label(generator.classes, args.label)
+    if args.label is not None and generator.gan.condition is None:
+        raise InputError("--label: this generator takes no label")
     key = jax.random.key(args.seed)
-    columns = None
     if args.interpolate:
         columns = args.interpolate
-        path_label = label
-        if generator.classes and label is None:  # a class a path
-            path_label = np.repeat(run.labels(len(generator.classes), args.n), columns)
-        images = generator.interpolate(key, args.n, columns, path_label)
+        samples = generator.interpolate(key, args.n, columns, args.label)
     else:
-        if generator.classes and label is None:
-            columns = len(generator.classes)
-        images = generator.sample(key, args.n, label, args.psi)
-    images = plots.to_uint8(images)
+        in_turn = generator.asked is not None and args.label is None
+        columns = len(next(iter(generator.asked.values()))) if in_turn else None
+        samples = generator.sample(key, args.n, args.label, args.psi)
+    samples = generator.decoded(samples)
     try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        if args.out.suffix == ".npz":
-            np.savez_compressed(args.out, image=images)
-        else:
-            plots.picture(plots.grid(images, columns)).save(args.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writers[out.suffix](out, samples, generator.facts, columns)
     except OSError as e:
-        raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
-    print(f"{len(images)} samples of step {generator.step} in {args.out}")
+        raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
+    print(f"{len(samples)} samples of step {generator.step} in {out}")
 
 
 def report_run(args: Report) -> None:
@@ -192,37 +175,35 @@ def list_runs(args: List) -> None:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
 
 
-def evaluate_run(args: Evaluate) -> None:
+def evaluate_run(args: Evaluate, options) -> None:
     """`jaxgan evaluate`."""
     check(args)
+    check(options)
     record = run.read(args.run)
-    _, cfg = run.method(record)
-    data_dir = args.data_dir or record["loop"]["data_dir"]
+    method, cfg = run.method(record)
+    kind, data_dir = method.kind, args.data_dir or record["loop"]["data_dir"]
     evaluate.chosen(args.run, args.checkpoint)
-    if args.split and not cfg.data.startswith("tfds:"):
-        raise InputError(f"--split {args.split}: {cfg.data} has no splits; only sets of TFDS have")
+
+    def of(**changes):
+        return kind.load(dataclasses.replace(cfg, **changes), data_dir)
+
+    if args.split and not hasattr(cfg, "split"):
+        raise InputError(f"--split {args.split}: {record['data']['name']} has no splits")
+    real = None if args.split in (None, getattr(cfg, "split", None)) else of(split=args.split)
     seen = run.dataset(record, data_dir)
-    real = seen if args.split in (None, cfg.split) else run.load_named(cfg, data_dir, args.split)
-    _, size, _, channels = seen.image.shape
-    given = args.images and load(
-        args.images, image_size=size, channels=channels, split=args.images_split, data_dir=data_dir
-    )
-    labelled = hasattr(cfg, "n_classes") if given is None else given.classes == seen.classes
-    plan = evaluate.plan(
-        seen,
-        real,
-        args.features,
-        args.metrics,
-        n=args.n if given is None else min(args.n, len(given.image)),
-        conditional=labelled and seen.label is not None,
-        resize=args.resize,
-        pairs=args.pairs,
-        groups=args.groups,
-    )
-    if given is None:
-        evaluate.score_run(args.run, plan, args.checkpoint, n=args.n, seed=args.seed, psi=args.psi)
-    else:
-        evaluate.score_images(plan, given, args.n)
+    conditional = method.make(cfg)[0].condition is not None
+    if args.samples is None:
+        judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=args.n)
+        evaluate.score_run(args.run, seen, judge, args.checkpoint, seed=args.seed, psi=args.psi)
+        return
+    if not hasattr(cfg, "data"):
+        raise InputError(f"--samples {args.samples}: {record['data']['name']} is not named by --data")
+    theirs = {"split": args.samples_split} if args.samples.startswith("tfds:") else {}
+    given = of(data=args.samples, **theirs)
+    conditional = evaluate.asked_alike(given, seen, kind)
+    n = int(min(args.n, given.size))
+    judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=n)
+    evaluate.score_given(given, seen, kind, judge)
 
 
 def compare_runs(args: Compare) -> None:
@@ -233,37 +214,55 @@ def compare_runs(args: Compare) -> None:
     print(compare.table(compare.ranked(list(args.runs), args.metric, args.step)))
 
 
-_EVALUATE = "\n\n".join(
-    [
-        "Score a run's checkpoints, or other images beside the run's data. The metrics are",
-        *(f"{name}: {metric.about} ({metric.better} is better)" for name, metric in METRICS.items()),
-    ]
-)
-_COMMANDS = {
-    Sample: sample,
-    Evaluate: evaluate_run,
-    Compare: compare_runs,
-    Report: report_run,
-    Resume: resume,
-    List: list_runs,
-}
+def _kind(argv: list[str]) -> Kind:
+    """Of the first run that the arguments name: its options are flags."""
+    for text in argv:
+        if (Path(text) / "config.json").is_file():
+            return run.method(run.read(Path(text)))[0].kind
+    return kinds.default
+
+
+def _evaluate(kind: Kind) -> type:
+    """The arguments of `jaxgan evaluate` for runs on a kind of data."""
+
+    @dataclass(frozen=True)
+    class Command:
+        own: tyro.conf.OmitArgPrefixes[Evaluate]
+        options: tyro.conf.OmitArgPrefixes[kind.options] = field(default_factory=kind.options)
+
+    Command.__doc__ = kind.options.__doc__
+    return Command
+
+
+def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
+    kind = _kind(argv[1:]) if argv[:1] == ["evaluate"] else kinds.default
+    return {
+        "sample": (Sample, sample),
+        "evaluate": (_evaluate(kind), lambda args: evaluate_run(args.own, args.options)),
+        "compare": (Compare, compare_runs),
+        "report": (Report, report_run),
+        "resume": (Resume, resume),
+        "list": (List, list_runs),
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
+    argv = sys.argv[1:] if argv is None else argv
+    with reported():
+        commands = _commands(argv)
+    choices = [
+        Annotated[cls, tyro.conf.subcommand(name, prefix_name=False, description=cls.__doc__)]
+        for name, (cls, _) in commands.items()
+    ]
     args = tyro.cli(
-        Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False, description=_EVALUATE)]
-        | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
-        | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
-        | Annotated[Resume, tyro.conf.subcommand("resume", prefix_name=False)]
-        | Annotated[List, tyro.conf.subcommand("list", prefix_name=False)],
+        reduce(operator.or_, choices),
         prog="jaxgan",
         description="Work with the runs that `python -m experiments.NAME` makes.",
         args=argv,
     )
-    with train.reported():
-        _COMMANDS[type(args)](args)
+    with reported():
+        next(call for cls, call in commands.values() if cls is type(args))(args)
 
 
 if __name__ == "__main__":

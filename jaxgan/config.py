@@ -73,6 +73,19 @@ def check(cfg) -> None:
         _check_value(flag, getattr(cfg, field.name), hints[field.name])
 
 
+def number_fields(cls: type) -> list[str]:
+    """The fields of a config class that are of float, or of float or None."""
+    hints = get_type_hints(cls)
+    return [f.name for f in dataclasses.fields(cls) if float in (hints[f.name], *get_args(hints[f.name]))]
+
+
+def numbers(cfg) -> dict[str, float]:
+    """The numbers of a config that a compiled program takes as arguments: its fields of float, but for a 0 or a
+    None, by which a method may leave something out."""
+    values = {name: getattr(cfg, name) for name in number_fields(type(cfg))}
+    return {name: float(value) for name, value in values.items() if value}
+
+
 def from_dict(cls: type, values: dict[str, Any]):
     """The dataclass that `dataclasses.asdict` and JSON made `values` of (JSON has no tuples)."""
     known = {field.name for field in dataclasses.fields(cls)}

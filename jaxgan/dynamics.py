@@ -247,9 +247,8 @@ def scheduled_step(gan: GAN, opts: Optimizers, state: GANState, batches: tuple, 
         def train_step(cfg):
             return dynamics.scheduled_step
 
-        def batches(cfg, data, slot):
-            schedule = dynamics.wgan_schedule(cfg.n_critic)
-            return partial(resident.scheduled, data, slot=slot, batch_size=cfg.batch_size, schedule=schedule)
+        def batches(cfg, draw):
+            return partial(resident.scheduled, draw, schedule=dynamics.wgan_schedule(cfg.n_critic))
 
     Args:
       batches: n_critic i32[], 1 or more, and turn -> the turn's real batch [B, ...].

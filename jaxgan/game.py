@@ -45,7 +45,8 @@ class GANState:
 
 
 class GAN(NamedTuple):
-    """A method: five pure functions, as optax's GradientTransformation is two.
+    """A method: five pure functions, as optax's GradientTransformation is two, and two things that others may
+    ask of it.
 
     A batch is a dict of arrays whose first axis is the example: `image` f32[B, H, W, C] in [-1, 1],
     `label` i32[B] where there are labels, `slot` i32[B], each example's place in the global batch
@@ -57,6 +58,8 @@ class GAN(NamedTuple):
     g_loss: Callable  # (g_params, state, batch, key) -> (loss, (state, metrics))
     latent: Callable  # (key, slot) -> z, the generator's random input, [len(slot), ...]
     sample: Callable  # (g_variables, z, condition) -> data, the generator in inference mode
+    critic: Callable | None = None  # (d_variables, data, condition) -> logits, D in inference mode
+    condition: str | None = None  # the entry of a batch that `sample` is given; None: it takes no condition
 
 
 class Optimizers(NamedTuple):

@@ -12,7 +12,6 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxgan.data.synthetic import Mixture
 from jaxgan.metrics.score import Score
 
 PIXELS = 640  # the least longer side of a picture: small images are shown enlarged, not blurred
@@ -42,13 +41,14 @@ def picture(canvas: np.ndarray) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def unpicture(image: Image.Image, size: int) -> Image.Image:
-    """What `picture` has made of a `grid` of images `size` pixels wide, as small as it was."""
-    factors = (f for f in range(PIXELS, 0, -1) if image.width % f == image.height % f == 0)
-    for f in factors:
-        w, h = image.width // f, image.height // f
-        if (w - 1) % (size + 1) == 0 and f == max(1, -(-PIXELS // max(w, h))):
-            return image.resize((w, h), Image.Resampling.NEAREST)
+def unpicture(image: Image.Image) -> Image.Image:
+    """What `picture` was made of, as small as it was."""
+    pixels = np.asarray(image)
+    for f in range(PIXELS, 1, -1):
+        if image.width % f == image.height % f == 0:
+            small = pixels[::f, ::f]
+            if np.array_equal(small.repeat(f, 0).repeat(f, 1), pixels):
+                return Image.fromarray(small)
     return image
 
 
@@ -147,82 +147,77 @@ def scores(path: Path, found: list[tuple[int, Score]], title: str) -> None:
 BINS = 81  # of a density, along each side; odd, so that the middle is in the middle of one
 
 
-def _density(axis, samples, mixture: Mixture, title: str) -> None:
-    """Samples f32[N, 2] as a histogram, the modes ringed at 3 std, or wider where that could not be seen."""
-    centres, radius = np.asarray(mixture.centres), 3 * float(np.max(mixture.std))
-    middle, reach = centres.mean(0), 0.65 * np.ptp(centres, axis=0).max() + radius
-    window = np.stack([middle - reach, middle + reach], 1)  # one for all moments
+def density(axis, samples, centres=None, radius: float = 0.0, window=None) -> None:
+    """Samples f32[N, 2] as a histogram, darker for more on a cube-root scale (the picture of Metz et al. 2017,
+    figure 2). Samples beyond the window, and those that are not finite, are told as a share.
+
+    Args:
+      centres: f32[K, 2], of modes that are ringed at the radius, or wider where that could not be seen.
+      window: ((left, right), (bottom, top)); around the centres if not given.
+    """
+    centres = np.zeros((0, 2)) if centres is None else np.asarray(centres)
+    if window is None:
+        middle, reach = centres.mean(0), 0.65 * np.ptp(centres, axis=0).max() + radius
+        window = np.stack([middle - reach, middle + reach], 1)
+    window = np.asarray(window)
     counts, _, _ = np.histogram2d(*np.asarray(samples).T, BINS, window)
     share = counts.T / len(samples)
-    norm = PowerNorm(1 / 3, 0, 1 / len(centres))  # darkest: all that one mode should have, in one cell
+    # Darkest: all that one mode should have, in one cell; without modes, a hundredth of all.
+    norm = PowerNorm(1 / 3, 0, 1 / (len(centres) or 100))
     axis.imshow(share, "Blues", norm, origin="lower", extent=window.ravel(), interpolation="nearest")
-    size = np.full(len(centres), 2 * max(radius, 0.05 * reach))
+    size = np.full(len(centres), 2 * max(radius, 0.025 * np.ptp(window[0])))
     rings = EllipseCollection(size, size, 0, units="xy", offsets=centres, offset_transform=axis.transData)
     rings.set(facecolor="none", edgecolor="C1", linewidth=0.8)
     axis.add_collection(rings)
-    outside = 1 - share.sum()
-    axis.set_title(title + (f", {outside:.0%} outside" if outside > 0.005 else ""), fontsize=9)
+    if (outside := 1 - share.sum()) > 0.005:
+        axis.set_xlabel(f"{outside:.0%} outside", fontsize=9)
     axis.tick_params(labelsize=7)
 
 
-def densities(path: Path, samples, steps, mixture: Mixture, title: str) -> None:
-    """Where samples f32[T, N, 2] of successive steps lie over the true modes, at up to ten moments.
-
-    A histogram, darker for more on one cube-root scale for all moments (the picture of Metz et al. 2017,
-    figure 2). Samples beyond the window, and those that are not finite, are told as a share.
-    """
-    chosen = np.unique(np.linspace(0, len(steps) - 1, 10).round().astype(int))
-    columns = min(5, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = Figure((2.6 * columns, 2.8 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, i in zip(axes, chosen, strict=False):
-        _density(axis, samples[i], mixture, f"step {steps[i]:,}")
-    for axis in axes[len(chosen) :]:
-        axis.remove()
-    figure.savefig(path, dpi=110)
+def canvas(draw: Callable, size: tuple[float, float] = (5, 5.2), title: str = "") -> np.ndarray:
+    """What `draw(axis)` draws on a figure so many inches large, whose axes never move: uint8[H, W, 3]."""
+    figure = Figure(size)
+    agg = FigureCanvasAgg(figure)
+    axis = figure.add_axes((0.11, 0.09, 0.87, 0.83))
+    draw(axis)
+    axis.set_title(title, fontsize=9, parse_math=False)
+    agg.draw()
+    return np.asarray(agg.buffer_rgba())[..., :3].copy()
 
 
-def density_frames(samples, steps, mixture: Mixture) -> list[Image.Image]:
-    """The moments of `densities`, every one, as frames for an `animation`."""
-
-    def frame(x, step):
-        figure = Figure((5, 5.2))
-        canvas = FigureCanvasAgg(figure)
-        _density(figure.add_axes((0.1, 0.06, 0.88, 0.846)), x, mixture, f"step {step:,}")  # never moves
-        canvas.draw()
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-
-    return [frame(x, step) for x, step in zip(samples, steps, strict=True)]
-
-
-def mode_shares(path: Path, shares, steps, title: str) -> None:
+def mode_shares(axis, shares, steps) -> None:
     """The share of each mode over the steps, f32[T, K], stacked: a sampler that collapses shows one colour,
     one that oscillates changing ones, and what is of no mode stays white."""
     shares = np.asarray(shares)
-    figure = Figure((9, 4), layout="constrained")
-    figure.suptitle(title)
-    axis = figure.subplots()
     colours = matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, shares.shape[1]))
     axis.stackplot(steps, shares.T, colors=colours, linewidth=0)
     axis.set(xlim=(steps[0], steps[-1]), ylim=(0, 1), xlabel="generator steps", ylabel="share of samples")
-    figure.savefig(path, dpi=110)
 
 
-def seeds(path: Path, figures: dict, steps, title: str) -> None:
-    """Each figure f32[seeds, T] over the steps: every seed's line, and their mean in black."""
-    figure = Figure((9, 2.2 * len(figures) + 0.6), layout="constrained")
-    figure.suptitle(title)
-    axes = figure.subplots(len(figures), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, (name, values) in zip(axes, figures.items(), strict=True):
-        values = np.asarray(values, float)
-        axis.plot(steps, values.T, linewidth=0.8, alpha=0.7)
-        axis.plot(steps, values.mean(0), "k", linewidth=1.6)
-        axis.set_ylabel(name.replace("_", " "))
+def lanes(path: Path, curves: dict[str, list[dict]], title: str) -> bool:
+    """Each score of metrics.jsonl's rows over the steps: every lane's line, and their mean in black where all
+    have it. Returns whether there were any."""
+    names = sorted(
+        {name for rows in curves.values() for row in rows for name in row if name.startswith("score/")}
+    )
+    if not names:
+        return False
+    figure = Figure((9, 2.2 * len(names) + 0.6), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, name in zip(axes, names, strict=True):
+        points = [{row["step"]: row[name] for row in rows if name in row} for rows in curves.values()]
+        for lane, own in zip(curves, points, strict=True):
+            axis.plot(list(own), list(own.values()), linewidth=0.8, alpha=0.7, label=lane)
+        common = sorted(set.intersection(*map(set, points)))
+        axis.plot(common, [np.mean([own[step] for own in points]) for step in common], "k", linewidth=1.6)
+        axis.set_ylabel(name.removeprefix("score/").replace("_", " "))
         axis.grid(alpha=0.3)
+    if len(curves) <= 10:
+        axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
     figure.savefig(path, dpi=110)
+    return True
 
 
 GAP = 6  # between tiles at least
@@ -384,7 +379,7 @@ def sheet(
 ) -> Image.Image:
     """A report of one sheet: pictures, two or three in a row, and titled charts below them, each an
     `(title, draw(axis))`."""
-    across = 3 if len(pictures) in (3, 5, 6) else min(2, len(pictures))
+    across = 3 if len(pictures) in (3, 5, 6) else max(1, min(2, len(pictures)))
     width = (SHEET - MARGIN * (across - 1)) // across
     canvases = [fitted(p, width) for p in pictures]
     heights = [len(c) + HEADING + (NAMES if p.names else 0) for c, p in zip(canvases, pictures, strict=True)]

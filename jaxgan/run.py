@@ -1,10 +1,11 @@
 """A run's folder, and a generator to sample from.
 
 RUN/config.json      experiment, config, loop, data, versions, git commit, devices
+    asked.npz        what the generator is asked for when it is shown, if it takes a condition
     metrics.jsonl    one line a logged step, the same bytes however often the run was resumed
     events/          TensorBoard
     samples/         the same latents at each stage; animation.gif
-    samples.png  neighbours.png  curves.png  scores.json
+    samples.png  curves.png  scores.json    and what else the kind of data has to show
     report.png  report.html    once `jaxgan report` was asked for them
     checkpoints/     the newest; best/ the one with the best watched score
 """
@@ -14,44 +15,118 @@ import dataclasses
 import fcntl
 import importlib
 import importlib.util
+import io
 import json
 import math
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from jaxgan import cache, checkpoint, random
-from jaxgan.config import InputError, first_difference, from_dict, nearest
-from jaxgan.data import Dataset
-from jaxgan.data import load as load_data
-from jaxgan.game import GAN, GANState
-from jaxgan.steps import create_state
+from jaxgan import cache, checkpoint, kinds, random, steps
+from jaxgan.config import Count, InputError, Seed, first_difference, from_dict, nearest
+from jaxgan.data import Dataset, resident
+from jaxgan.game import GAN, GANState, Optimizers
+from jaxgan.kinds import Kind, Made
+
+MOST = 16  # of what is asked for in turn, in one picture
 
 
-def experiment_of(config_class: type) -> dict[str, str]:
-    """Where an experiment's module can be found again: its name and its file."""
+def _usual_step(cfg) -> Callable:
+    return steps.train_step
+
+
+def _usual_batches(cfg, draw) -> Callable:
+    return partial(resident.batches, draw, n_critic=cfg.n_critic)
+
+
+class Method(NamedTuple):
+    """What an experiment's module has under these names; all but `make` may be left out."""
+
+    make: Callable  # (cfg, axis=None) -> (GAN, Optimizers)
+    kind: Kind = kinds.default  # of data
+    train_step: Callable = _usual_step  # cfg -> the order of a step's updates
+    batches: Callable = _usual_batches  # (cfg, draw) -> (state -> the real batches of its step)
+    complete: Callable = lambda cfg: cfg  # cfg -> cfg with what follows from its other fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """The config of a run that `jaxgan.fit` made."""
+
+    batch_size: Count = 64
+    steps: Count = 1000
+    n_critic: Count = 1
+    seed: Seed = 0
+    averaged: bool = False  # whether an average of G is kept
+
+
+def fitted(gan, opts: Optimizers | None, kind: Kind) -> Method:
+    """The method of a game at hand, or of a function from the device axis to one."""
+    return Method(lambda cfg, axis=None: (gan if isinstance(gan, GAN) else gan(axis), opts), kind)
+
+
+def experiment_of(config_class: type, kind: Kind) -> dict[str, str | None]:
+    """Where an experiment can be found again: its module's name and file, and the name of its kind there.
+
+    The file is None where the module has none, as in a notebook.
+
+    Raises:
+      TypeError: if the module does not hold the kind.
+    """
     module = sys.modules[config_class.__module__]
     spec = getattr(module, "__spec__", None)
     name = spec.name if spec is not None else module.__name__
-    return {"module": name, "file": str(Path(module.__file__).absolute())}
+    known = [k for k, value in vars(module).items() if isinstance(value, Kind) and value is kind]
+    if not known and kind is not kinds.default:
+        raise TypeError(f"{module.__name__}: the kind of data must be one of the module's names")
+    file = getattr(module, "__file__", None)
+    return {
+        "module": name,
+        "file": None if file is None or not Path(file).is_file() else str(Path(file).absolute()),
+        "kind": known[0] if known else None,
+    }
 
 
-def _import(experiment: dict[str, str]) -> ModuleType:
+def name_of(experiment: dict[str, str | None]) -> str:
+    """A method's own name: its module's or its file's."""
+    module, file = experiment["module"], experiment["file"]
+    name = (module or "fit").rpartition(".")[2]
+    return Path(file).stem if name == "__main__" and file else name.strip("_")
+
+
+def method_of(module: ModuleType, kind: Kind) -> Method:
+    """The method of an experiment's module."""
+    own = {k: getattr(module, k) for k in ("train_step", "batches", "complete") if hasattr(module, k)}
+    return Method(module.make, kind, **own)
+
+
+def _import(experiment: dict[str, str | None]) -> ModuleType:
     name, file = experiment["module"], experiment["file"]
+    if name is None:
+        raise InputError("this run was made by jaxgan.fit: give its game, jaxgan.load(path, gan=gan)")
     try:
         if name != "__main__":
             return importlib.import_module(name)
     except ModuleNotFoundError:
         pass
+    if file is None:
+        here = sys.modules["__main__"]
+        if hasattr(here, "Config") and hasattr(here, "make"):
+            return here
+        raise InputError(
+            "the run's method was typed into a session and is known there alone; save it to a file"
+        )
     if not Path(file).is_file():
         raise InputError(f"the run's experiment {name} is neither installed nor at {file}")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
@@ -61,8 +136,10 @@ def _import(experiment: dict[str, str]) -> ModuleType:
     return module
 
 
-def _commit(file: str) -> str | None:
+def _commit(file: str | None) -> str | None:
     """The git commit that the experiment's file is at, with a + if its tree has changes."""
+    if file is None:
+        return None
 
     def git(*args):
         done = subprocess.run(["git", "-C", str(Path(file).parent), *args], capture_output=True, text=True)
@@ -75,8 +152,11 @@ def _commit(file: str) -> str | None:
         return None
 
 
-def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None:
+def create(path: Path, experiment: dict, cfg, loop, data: Dataset, devices: list, asked: dict | None) -> None:
     """Makes a run's folder.
+
+    Args:
+      asked: as of `Generator`.
 
     Raises:
       InputError: if there is a run in it already, of this configuration or of another.
@@ -88,19 +168,20 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
         "data": {
             "name": data.name,
             "digest": data.digest,
-            "shape": list(data.image.shape),
-            "classes": list(data.classes),
+            "shapes": data.shapes,
+            "facts": dict(data.facts),
+            "example": _to_json(data.example(cfg.batch_size)),
         },
         "versions": versions(),
         "commit": _commit(experiment["file"]),
-        "devices": kinds(devices),
+        "devices": device_kinds(devices),
     }
     record = json.loads(json.dumps(record))
     if (path / "config.json").exists():
         old = read(path)
         difference = first_difference(record["config"], old["config"])
         if old["experiment"]["module"] != experiment["module"]:
-            difference = f"experiment: {experiment['module']}, not {old['experiment']['module']}"
+            difference = f"experiment: {name_of(experiment)}, not {name_of(old['experiment'])}"
         what = "this very configuration" if difference is None else f"another one ({difference})"
         raise InputError(
             f"{path} already holds a run, of {what}; go on with it by `jaxgan resume {path}`, "
@@ -109,14 +190,55 @@ def create(path: Path, experiment: dict, cfg, loop, data, devices: list) -> None
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} exists and is no run's folder; choose another --name")
     try:
+        if asked is not None:
+            content = io.BytesIO()
+            np.savez_compressed(content, **asked)
+            cache.write(path / "asked.npz", content.getvalue())
         write(path, record)
     except OSError as e:
         raise InputError(f"{path} cannot be made ({e.strerror}); choose another --out") from None
 
 
+def _to_json(example: dict) -> dict:
+    """The shapes and types of a batch, as JSON has them."""
+    return {
+        name: _to_json(x) if isinstance(x, dict) else [list(x.shape), str(x.dtype)]
+        for name, x in example.items()
+    }
+
+
+def _from_json(example: dict) -> dict:
+    return {
+        name: _from_json(x) if isinstance(x, dict) else jax.ShapeDtypeStruct(*x)
+        for name, x in example.items()
+    }
+
+
+def example_of(record: dict) -> dict:
+    """The shapes and types of a run's batch."""
+    return _from_json(record["data"]["example"])
+
+
+def _asked(path: Path) -> dict | None:
+    """What a run's generator is asked for in turn, None if it takes no condition."""
+    try:
+        with np.load(path / "asked.npz", allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as e:
+        raise InputError(f"{path / 'asked.npz'} is damaged ({e})") from None
+
+
 def write(path: Path, record: dict) -> None:
     """Writes a run's config.json."""
     cache.write(path / "config.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def remember(path: Path, cfg, loop) -> None:
+    """Puts what a resumed run was given anew into its config.json."""
+    anew = {"config": dataclasses.asdict(cfg), "loop": dataclasses.asdict(loop)}
+    write(path, read(path) | anew)
 
 
 def versions() -> dict[str, str]:
@@ -125,7 +247,7 @@ def versions() -> dict[str, str]:
     return {p: metadata.version(p) for p in packages} | {"python": sys.version.partition(" ")[0]}
 
 
-def kinds(devices: list) -> list[str]:
+def device_kinds(devices: list) -> list[str]:
     """What devices a run is on."""
     return [f"{d.platform} {d.device_kind}" for d in devices]
 
@@ -170,21 +292,14 @@ def locked(path: Path):
         yield
 
 
-def method(record: dict) -> tuple[ModuleType, Any]:
-    """The experiment's module and its config."""
+def method(record: dict) -> tuple[Method, Any]:
+    """The run's method and its config."""
     module = _import(record["experiment"])
-    return module, from_dict(module.Config, record["config"])
-
-
-def load_named(cfg, data_dir: str | None, split: str | None = None) -> Dataset:
-    """The data set that a config names, or another split of it."""
-    return load_data(
-        cfg.data,
-        image_size=cfg.image_size,
-        channels=cfg.channels,
-        split=split or cfg.split,
-        data_dir=data_dir,
-    )
+    name = record["experiment"].get("kind")
+    kind = kinds.default if name is None else getattr(module, name, None)
+    if not isinstance(kind, Kind):
+        raise InputError(f"{record['experiment']['file']} no longer has the kind of data {name!r} of the run")
+    return method_of(module, kind), from_dict(module.Config, record["config"])
 
 
 def dataset(record: dict, data_dir: str | None = None) -> Dataset:
@@ -196,8 +311,17 @@ def dataset(record: dict, data_dir: str | None = None) -> Dataset:
     Raises:
       InputError: if it cannot be read, or its contents are no longer those.
     """
-    _, cfg = method(record)
-    data = load_named(cfg, data_dir or record["loop"]["data_dir"])
+    of, cfg = method(record)
+    data = of.kind.load(cfg, data_dir or record["loop"]["data_dir"])
+    return checked(record, data)
+
+
+def checked(record: dict, data: Dataset) -> Dataset:
+    """The data, if they are what the run was trained on.
+
+    Raises:
+      InputError: if they are not.
+    """
     if data.digest != record["data"]["digest"]:
         raise InputError(f"{data.name} is no longer what the run was trained on: its contents differ")
     return data
@@ -218,44 +342,45 @@ def find(root: Path) -> list[Path]:
     return sorted(found, key=lambda p: (p / "config.json").stat().st_mtime)
 
 
-def labels(classes: int, n: int) -> np.ndarray:
-    """0, 1, ..., classes - 1, 0, 1, ...: a grid of them has one column a class. i32[n]."""
-    return (np.arange(n) % classes).astype(np.int32)
+def drawn(data: Dataset, kind: Kind, n: int) -> dict[str, np.ndarray]:
+    """n examples to ask a generator for, as frequent as in the data and the same at each call."""
+    asked = {name: data[name] for name in kind.ask(data)}
+    rows = np.random.default_rng(0).integers(len(next(iter(asked.values()))), size=n)
+    return {name: x[rows] for name, x in asked.items()}
 
 
-def drawn_labels(data: Dataset, n: int) -> np.ndarray:
-    """Labels as frequent as in the data, i32[n], the same at each call."""
-    return data.label[np.random.default_rng(0).integers(len(data.label), size=n)]
+def in_turn(asked: dict, n: int, most: int | None = None) -> dict:
+    """The first n of what is asked for, each of the first `most` in turn: 0, 1, ..., 0, 1, ..."""
+    return {name: x[np.arange(n) % len(x[:most])] for name, x in asked.items()}
 
 
-def initial_state(make: Callable, cfg, data_shape) -> GANState:
-    """The state before the first step, for images of uint8[N, H, W, C]; a function of cfg alone."""
+def conditions(gan: GAN, asked: dict | None):
+    """What the generator is given for what it is asked for, as its batches have it; None if it is nothing."""
+    return None if asked is None else resident.scaled(np.asarray(asked[gan.condition]))
+
+
+def initial_state(make: Callable, cfg, example: dict) -> GANState:
+    """The state before the first step; a function of cfg alone. Only the example's shapes matter."""
     gan, opts = make(cfg)
-    n = cfg.batch_size
-    batch = {
-        "image": jnp.zeros((n, *data_shape[1:])),
-        "label": jnp.zeros(n, jnp.int32),
-        "slot": jnp.arange(n),
-    }
-    return create_state(gan, opts, jax.random.key(cfg.seed), batch)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    return steps.create_state(gan, opts, jax.random.key(cfg.seed), zeros)
 
 
-@partial(jax.jit, static_argnums=0)
-def _sample(sample: Callable, variables, *inputs):
-    return sample(variables, *inputs)
+def generate(sample: Callable, variables, z, condition=None, *, batch_size: int = 256) -> np.ndarray:
+    """The samples of latents z [N, ...] and conditions [N, ...], a batch at a time, on the host.
 
-
-def generate(gan: GAN, variables, z, label=None, *, batch_size: int = 256) -> np.ndarray:
-    """The samples of latents z [N, ...] and labels i32[N], a batch at a time, on the host."""
-    inputs = (z,) if label is None else (z, jnp.asarray(label))
+    Args:
+      sample: a GAN's, compiled.
+    """
+    inputs = (z,) if condition is None else (z, condition)
     n = jax.tree.leaves(z)[0].shape[0]
     batch_size = min(batch_size, n)
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile
     parts = []
     for index in np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size):
-        batch = jax.tree.map(lambda x, index=index: x[index], inputs)
-        parts.append(_sample(gan.sample, variables, *batch))
-    return np.concatenate(jax.device_get(parts))[:n]
+        batch = jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), inputs)
+        parts.append(sample(variables, *batch))
+    return jax.tree.map(lambda *x: np.concatenate(x)[:n], *jax.device_get(parts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,20 +390,26 @@ class Generator:
     gan: GAN
     variables: dict
     config: Any
-    classes: tuple[str, ...]  # of the labels that `sample` takes; empty if it takes none
+    kind: Kind
+    facts: dict  # of the data, as `Dataset.facts`
+    asked: dict | None  # what it is asked for, each in turn: {name: [M, ...]}; None if it takes no condition
     step: int
     averaged: bool  # its weights are the average that was kept
+    d_variables: dict | None = None  # D's, if they were asked for
 
-    def sample(self, key, n: int, label=None, psi: float | None = None) -> np.ndarray:
-        """n samples, f32[n, H, W, C] in [-1, 1] for images. Sample i does not depend on n.
+    def sample(self, key, n: int, condition=None, psi: float | None = None, *, label=None) -> np.ndarray:
+        """n samples as the method's network makes them: images f32[n, H, W, C] in [-1, 1]. Sample i does not
+        depend on n.
 
         Args:
           key: a typed JAX key, `jax.random.key(0)`.
-          label: for a conditional generator, an integer or i32[n]; None takes each class in turn.
+          condition: of a generator that takes one, as its kind of data has it, for one or for n samples; None
+            takes each of the run's own in turn.
           psi: truncates the latent to |z| < psi: less variety, more typical samples.
+          label: the condition of a generator that is given labels: an integer, i32[n], or a class's name.
 
         Raises:
-          InputError: if n is below 1, psi is below 0.01, or a label is not one of the classes'.
+          InputError: if n is below 1, psi is below 0.01, or the generator has no such condition.
         """
         if n < 1:
             raise InputError(f"n is {n}: ask for 1 or more samples")
@@ -289,13 +420,14 @@ class Generator:
             z = self.gan.latent(key, slot)
         else:
             z = random.truncated(self.gan.latent, key, slot, psi)
-        return self.of(z, label)
+        return self.of(z, condition, label=label)
 
-    def interpolate(self, key, rows: int, columns: int, label=None) -> np.ndarray:
-        """`rows` paths of `columns` samples between pairs of latents, f32[rows * columns, ...].
+    def interpolate(self, key, rows: int, columns: int, condition=None, *, label=None) -> np.ndarray:
+        """`rows` paths of `columns` samples between pairs of latents, [rows * columns, ...].
 
         Each path starts and ends at a sample and stays where latents lie: straight if they are
-        bounded (uniform); else, for normal ones, rescaled so that each point is normal again.
+        bounded (uniform); else, for normal ones, rescaled so that each point is normal again. Without a
+        condition each path has the next of the run's own.
         """
         if columns < 2:
             raise InputError(f"an interpolation has 2 columns or more, not {columns}")
@@ -305,20 +437,62 @@ class Generator:
         path = (1 - t) * a + t * b
         if float(jnp.abs(self.gan.latent(key, jnp.arange(1000))).max()) > 1:
             path = path / jnp.sqrt((1 - t) ** 2 + t**2)
-        return self.of(path.reshape(-1, *ends.shape[1:]), label)
+        if self.asked and condition is None and label is None:
+            condition = np.repeat(in_turn(self.asked, rows)[self.gan.condition], columns, 0)
+        return self.of(path.reshape(-1, *ends.shape[1:]), condition, label=label)
 
-    def of(self, z, label=None) -> np.ndarray:
+    def of(self, z, condition=None, *, label=None) -> np.ndarray:
         """The samples of latents z [N, ...]."""
         n = jax.tree.leaves(z)[0].shape[0]
-        if not self.classes:
-            if label is not None:
-                raise InputError("this generator takes no label")
-            return generate(self.gan, self.variables, z)
-        label = labels(len(self.classes), n) if label is None else np.asarray(label, np.int32)
-        if label.min() < 0 or label.max() >= len(self.classes):
-            named = ", ".join(f"{i} {name}" for i, name in enumerate(self.classes))
-            raise InputError(f"label {label.max()} is not one of the classes: {named}")
-        return generate(self.gan, self.variables, z, np.broadcast_to(label, (n,)))
+        own = self.gan.condition
+        if label is not None:
+            if own != "label" or condition is not None:
+                raise InputError(
+                    "this generator takes no label" if own != "label" else "label or condition, not both"
+                )
+            condition = label
+        if condition is not None and own is None:
+            raise InputError("this generator takes no condition")
+        if own is not None:
+            if condition is None:
+                if self.asked is None:
+                    raise InputError(
+                        f"this generator is to be asked for something: give the condition, {own!r}"
+                    )
+                condition = in_turn(self.asked, n)[own]
+            else:
+                condition = self.kind.condition(self.facts, condition, n)
+            if len(condition) != n:
+                raise InputError(
+                    f"there are {len(condition)} conditions for {n} samples; give one, or one each"
+                )
+            condition = resident.scaled(np.asarray(condition))
+        return generate(self._compiled, self.variables, z, condition)
+
+    @cached_property
+    def _compiled(self) -> Callable:
+        return jax.jit(self.gan.sample)
+
+    def decoded(self, samples):
+        """What `sample` made, as the data set holds it."""
+        return self.kind.decode(samples)
+
+    def drawn(self, data: Dataset, n: int) -> dict | None:
+        """n examples of the data to ask for, None if the generator takes no condition."""
+        return None if self.gan.condition is None else drawn(data, self.kind, n)
+
+    def made(self, key, n: int, asked: dict | None, psi: float | None = None) -> Made:
+        """n samples, ready to be shown and judged.
+
+        Args:
+          asked: as `drawn`.
+        """
+        condition = asked[self.gan.condition] if asked else None
+        samples = self.decoded(self.sample(key, n, condition, psi))
+        critic = None
+        if self.d_variables is not None:
+            critic = partial(jax.jit(self.gan.critic), self.d_variables)
+        return Made(samples, asked, critic, self.step)
 
 
 def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:
@@ -326,37 +500,54 @@ def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:
     return sorted(int(p.name) for p in (path / folder).glob("*") if p.name.isdigit())
 
 
-def load(path: str | Path, which: str | int = "last") -> Generator:
+def load(
+    path: str | Path,
+    which: str | int = "last",
+    *,
+    gan: GAN | None = None,
+    kind: Kind | None = None,
+    critic: bool = False,
+) -> Generator:
     """The generator of a run, its average where one was kept.
 
     Args:
       path: the run's folder.
       which: "last" (if that one is damaged, the one before), "best" (of the watched score), or a
         step that has a checkpoint; 0 is the generator before the first step.
+      gan: the game of a run that `jaxgan.fit` made; that of any other is found.
+      kind: of its data; the default if not given.
+      critic: whether D is wanted as well.
 
     Raises:
       InputError: if there is no such run or checkpoint.
     """
     path = Path(path)
     record = read(path)
-    module, cfg = method(record)
-    gan, _ = module.make(cfg)
-    conditional = getattr(cfg, "n_classes", None) is not None
-    classes = tuple(record["data"]["classes"]) if conditional else ()
-    initial = partial(initial_state, module.make, cfg, record["data"]["shape"])
+    if gan is None:
+        of, cfg = method(record)
+    else:
+        cfg = from_dict(Fit, record["config"])
+        opts = Optimizers(optax.identity(), optax.identity(), 0.5 if cfg.averaged else None)
+        of = fitted(gan, opts, kind or kinds.default)
+    gan = of.make(cfg)[0]
+    initial = partial(initial_state, of.make, cfg, example_of(record))
     abstract = jax.eval_shape(initial)
     averaged = abstract.g.ema is not None
+    known = {"config": cfg, "kind": of.kind, "facts": record["data"]["facts"], "asked": _asked(path)}
     if which == 0:
-        return Generator(gan, initial().g.averaged, cfg, classes, 0, averaged)
+        state = initial()
+        d = state.d.variables if critic and gan.critic else None
+        return Generator(gan, state.g.averaged, **known, step=0, averaged=averaged, d_variables=d)
     folder = path / ("best" if which == "best" else "checkpoints")
-    steps = checkpoints(path, folder.name)
-    if not steps:
+    found = checkpoints(path, folder.name)
+    if not found:
         raise InputError(f"{path} has no checkpoint in {folder.name}/ yet")
     if which == "last":
-        wanted = steps
+        wanted = found
     else:
-        wanted = [steps[-1] if which == "best" else int(which)]
-    if wanted[-1] not in steps:
-        raise InputError(f"{path} has no checkpoint of step {which}, but of {steps}")
-    variables, step = checkpoint.restore_generator(folder, wanted, abstract)
-    return Generator(gan, variables, cfg, classes, step, averaged)
+        wanted = [found[-1] if which == "best" else int(which)]
+    if wanted[-1] not in found:
+        raise InputError(f"{path} has no checkpoint of step {which}, but of {found}")
+    wants = critic and gan.critic is not None
+    g, d, step = checkpoint.restore_players(folder, wanted, abstract, critic=wants)
+    return Generator(gan, g, **known, step=step, averaged=averaged, d_variables=d)

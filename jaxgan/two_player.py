@@ -4,20 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
-from jaxgan import random
+from jaxgan import terms
 from jaxgan.game import GAN
-from jaxgan.losses import adversarial
-from jaxgan.losses import penalties as penalty_functions
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
 from jaxgan.nn import minibatch
 from jaxgan.random import fold
+from jaxgan.terms import OfStep, Seen, Term
 
 _NONE = MappingProxyType({})
-LECAM_DECAY = 0.99  # of the anchors, as in the StyleGAN2 code of Tseng et al. 2021
 
 
 def _apply(net: nn.Module, params, stats, *args):
@@ -35,19 +31,13 @@ def two_player(
     generator: nn.Module,
     discriminator: nn.Module,
     *,
-    loss: AdversarialLoss,
+    loss: AdversarialLoss | OfStep,
     latent: Callable,
+    of: str = "image",
     condition: str | None = None,
-    penalties: Mapping[str, Callable] = _NONE,
-    g_penalties: Mapping[str, Callable] = _NONE,
-    every: Mapping[str, int] = _NONE,
+    d_terms: Mapping[str, Term | Callable] = _NONE,
+    g_terms: Mapping[str, Term | Callable] = _NONE,
     pack: int = 1,
-    flip: float | None = None,
-    top_k: Callable | None = None,
-    lecam: float | None = None,
-    d_auxiliary: Callable | None = None,
-    g_auxiliary: Callable | None = None,
-    axis: str | None = None,
 ) -> GAN:
     """Joins two networks and a loss.
 
@@ -56,34 +46,26 @@ def two_player(
     which D sees apart.
 
     Args:
-      generator: called as `(z, *condition, train=...)`, makes images.
-      discriminator: called as `(images, *condition, train=...)`, makes logits [B, ...], or a pair of
+      generator: called as `(z, *condition, train=...)`, makes data.
+      discriminator: called as `(data, *condition, train=...)`, makes logits [B, ...], or a pair of
         them and of what else it says (classes, codes).
       latent: (key, slot) -> z.
+      of: the entry of the batch that G makes more of.
       condition: the entry of the batch that both networks are given, for example "label".
-      penalties: what is added to D's loss, by the name of its metric: functions as in
-        `jaxgan.losses.penalties`. They see D with the statistics that it has before the step.
-      g_penalties: the same for G's loss.
-      every: by a penalty's name, that it is taken in one step of n, and n times as heavy (lazy
-        regularisation, Karras et al. 2020, section 3.1).
+      d_terms: what is added to D's loss, by the name of its metric; see `jaxgan.terms`.
+      g_terms: the same for G's loss.
       pack: how many examples D judges together (PacGAN: Lin et al. 2018); all of D's inputs
         are packed, and so a penalty's norm is a pack's.
-      flip: the probability with which an example's (a pack's) real and fake change sides in D's loss.
-      top_k: step -> the share of the batch's samples (packs), the best, that G learns from.
-      lecam: the weight of `penalties.lecam`, with anchors carried in the state, from 0.
-      d_auxiliary: (said of real, said of fake, batch, z) -> {name: [B]}, what is added to D's loss for
-        what else D says.
-      g_auxiliary: (said of fake, batch, z) -> {name: [B]}, the same for G's loss.
-      axis: the name of the device axis, if there is one.
 
     Raises:
-      ValueError: if `every` names no penalty, or a packed D were to be given a condition.
+      ValueError: if a packed D were to be given a condition, or two terms carry something by one name.
     """
     if pack > 1 and condition is not None:
         raise ValueError("pack: a condition cannot be packed, since the examples of a pack differ in it")
-    unknown = set(every) - {*penalties, *g_penalties}
-    if unknown:
-        raise ValueError(f"every: no penalty is named {', '.join(sorted(unknown))}")
+    loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
+    carrying = [(k, t.start) for ts in (d_terms, g_terms) for k, t in ts.items() if t.start is not None]
+    if len(dict(carrying)) < len(carrying):
+        raise ValueError("two terms carry something by one name: give one of them another")
 
     def given(batch):
         return () if condition is None else (batch[condition],)
@@ -91,25 +73,16 @@ def two_player(
     def packed(x):
         return minibatch.pack(x, pack) if pack > 1 else x
 
-    def taken(terms, step, *args):
-        """Each penalty's mean; 0 in the steps that leave it out."""
-        values = {}
-        for name, penalty in terms.items():
-            n = every.get(name, 1)
-            value = lambda p=penalty, n=n: n * p(*args).mean()  # noqa: E731
-            values[name] = value() if n == 1 else lax.cond(step % n == 0, value, lambda: 0.0)
-        return values
-
     def init(key, batch):
         z = latent(fold(key, "latent"), batch["slot"])
         g = generator.init(fold(key, "g"), z, *given(batch), train=True)
-        d = discriminator.init(fold(key, "d"), packed(batch["image"]), *given(batch), train=True)
-        return g, d, () if lecam is None else {"lecam": jnp.zeros(2)}
+        d = discriminator.init(fold(key, "d"), packed(batch[of]), *given(batch), train=True)
+        return g, d, dict(carrying) or ()
 
     def d_loss(params, state, batch, key):
         z = latent(fold(key, "latent"), batch["slot"])
         fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
-        real, fake, slot = packed(batch["image"]), packed(fake), batch["slot"][::pack]
+        real, fake = packed(batch[of]), packed(fake)
         judge = partial(_judge, discriminator, params)
         real_logits, of_real, stats = judge(state.d.stats, real, *given(batch))
         fake_logits, of_fake, stats = judge(stats, fake, *given(batch))
@@ -117,49 +90,33 @@ def two_player(
             "accuracy_real": accuracy(real_logits, real=True).mean(),
             "accuracy_fake": accuracy(fake_logits, real=False).mean(),
         }
-
-        def critic(x):
-            return judge(state.d.stats, x, *given(batch))[0]
-
-        sides = real_logits, fake_logits
-        if flip is not None:
-            flipped = random.uniform(fold(key, "flip"), slot) < flip
-            sides = adversarial.flip(*sides, flipped)
-        terms = taken(penalties, state.step, critic, real, fake, key, slot)
-        if d_auxiliary is not None:
-            terms |= {name: x.mean() for name, x in d_auxiliary(of_real, of_fake, batch, z).items()}
-        extra = state.extra
-        if lecam is not None:
-            anchors = extra["lecam"]
-            terms["lecam"] = lecam * penalty_functions.lecam(real_logits, fake_logits, *anchors).mean()
-            means = lax.stop_gradient(jnp.stack([real_logits.mean(), fake_logits.mean()]))
-            means = means if axis is None else lax.pmean(means, axis)
-            extra = {"lecam": LECAM_DECAY * anchors + (1 - LECAM_DECAY) * means}
-        total = loss.d(*sides).mean() + sum(terms.values())
-        return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | terms)
+        critic = lambda x: judge(state.d.stats, x, *given(batch))[0]  # noqa: E731
+        slot = batch["slot"][::pack]
+        logits = real_logits, fake_logits
+        seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, z, batch, key, slot, state)
+        added, extra = terms.taken(d_terms, seen)
+        total = loss.d(seen).mean() + sum(added.values())
+        return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | added)
 
     def g_loss(params, state, batch, key):
-        z = latent(fold(key, "latent"), batch["slot"])
-
-        def generate(z):
-            return _apply(generator, params, state.g.stats, z, *given(batch))
-
+        z, real = latent(fold(key, "latent"), batch["slot"]), batch[of]
+        generate = lambda z: _apply(generator, params, state.g.stats, z, *given(batch))  # noqa: E731
         fake, stats = generate(z)
-        judge = partial(_judge, discriminator, state.d.params, state.d.stats)
-        (real_logits, *_), (fake_logits, said, _) = (
-            judge(packed(x), *given(batch)) for x in (batch["image"], fake)
-        )
-        losses = loss.g(real_logits, fake_logits)
-        if top_k is not None:
-            losses = adversarial.top_k(losses, fake_logits, top_k(state.step), axis=axis)
-        terms = taken(g_penalties, state.step, lambda z: generate(z)[0], z, fake, key, batch["slot"])
-        if g_auxiliary is not None:
-            terms |= {name: x.mean() for name, x in g_auxiliary(said, batch, z).items()}
-        state = state.replace(g=state.g.replace(stats=stats))
-        return losses.mean() + sum(terms.values()), (state, terms)
+        judge = lambda x: _judge(discriminator, state.d.params, state.d.stats, packed(x), *given(batch))  # noqa: E731
+        (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real), judge(fake)
+        players = lambda x: judge(x)[0], lambda z: generate(z)[0]
+        said = real_logits, fake_logits, of_real, of_fake
+        seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state)
+        added, extra = terms.taken(g_terms, seen)
+        total = loss.g(seen).mean() + sum(added.values())
+        return total, (state.replace(g=state.g.replace(stats=stats), extra=extra), added)
 
-    def sample(variables, z, label=None):
-        inputs = () if condition is None else (jnp.asarray(label),)
-        return generator.apply(variables, z, *inputs, train=False)
+    def sample(variables, z, asked=None):
+        return generator.apply(variables, z, *(() if condition is None else (asked,)), train=False)
 
-    return GAN(init, d_loss, g_loss, latent, sample)
+    def critic(variables, x, asked=None):
+        given = () if condition is None else (asked,)
+        said = discriminator.apply(variables, packed(x), *given, train=False)
+        return said[0] if isinstance(said, tuple) else said
+
+    return GAN(init, d_loss, g_loss, latent, sample, critic, condition)

@@ -102,18 +102,19 @@ def test_nothing_there_is_no_error(tiny, tmp_path):
 def test_the_generator_alone(saved, tiny, capsys):
     folder = Path(saved.directory)
     abstract = jax.eval_shape(lambda: _state(tiny))
-    variables, step = checkpoint.restore_generator(folder, [1, 2], abstract)
+    variables, d, step = checkpoint.restore_players(folder, [1, 2], abstract, critic=True)
     assert step == 2
+    _same(d, _state(tiny, seed=2).d.variables)
     _same(variables, _state(tiny, seed=2).g.ema)
     with pytest.raises(InputError, match="3 is of another network: g/ema/.* is .* there"):
-        checkpoint.restore_generator(folder, [3], jax.eval_shape(lambda: _state(tiny, kind="mlp")))
+        checkpoint.restore_players(folder, [3], jax.eval_shape(lambda: _state(tiny, kind="mlp")))
     for file in (folder / "3" / "state").rglob("d/*"):
         file.unlink()
-    variables, step = checkpoint.restore_generator(folder, [1, 2, 3], abstract)
-    assert step == 2
+    variables, none, step = checkpoint.restore_players(folder, [1, 2, 3], abstract)
+    assert (none, step) == (None, 2)
     assert "checkpoint 3 is damaged" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"none of the checkpoints \[3\]"):
-        checkpoint.restore_generator(folder, [3], abstract)
+        checkpoint.restore_players(folder, [3], abstract)
 
 
 def test_the_generator_without_an_average(tiny, tmp_path):
@@ -121,7 +122,7 @@ def test_the_generator_without_an_average(tiny, tmp_path):
     with checkpoint.manager(tmp_path / "c", 1) as manager:
         checkpoint.save(manager, state, {})
         manager.wait_until_finished()
-        variables, _ = checkpoint.restore_generator(tmp_path / "c", [0], jax.eval_shape(lambda: state))
+        variables, *_ = checkpoint.restore_players(tmp_path / "c", [0], jax.eval_shape(lambda: state))
     _same(variables, state.g.variables)
 
 

@@ -2,7 +2,6 @@
 what is claimed."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import dynamics, parallel, steps, train
-from jaxgan.data import resident
+from jaxgan import dynamics, parallel, run, steps
+from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers, Player
 from jaxgan.losses.adversarial import minimax
 from jaxgan.losses.penalties import r1
+from jaxgan.program import Program
 
 ORIGIN = (np.zeros(()), np.zeros(()))  # psi and theta at the equilibrium
 BATCHES = {"image": np.zeros((1, 2)), "slot": np.arange(2)[None]}
@@ -408,23 +408,20 @@ def _accuracy_state(accuracy):
 def test_the_gate_keeps_the_whole_player_in_lanes():
     """Open up to 0.8, closed above; a plain train_step would move D in every lane."""
     states = [_accuracy_state(a) for a in (0.5, 0.8, 0.81)]
-    keys = jax.random.wrap_key_data(jnp.stack([jax.random.key_data(s.key) for s in states]))
-    raw = [s.replace(key=None) for s in states]
-    lanes = jax.tree.map(lambda *x: jnp.stack(x), *raw).replace(key=keys, step=jnp.int32(0))
     pair = {name: np.repeat(x, 2, 0) for name, x in BATCHES.items()}
 
-    def chunk(state, _):
+    def chunk(state, given, slot, length):
         return steps.train_chunk(partial(dynamics.gated_step, *_accuracy_game()), lambda _: pair, state, 1)
 
-    run = parallel.over_lanes(chunk)
-    after, metrics = jax.jit(run)(lanes, jnp.zeros(3))
+    over = lambda states: parallel.side_by_side(chunk)(states, ([()] * 3, ()), (), 1)  # noqa: E731
+    after, metrics = jax.jit(over)(states)
     # Two updates with momentum: 1, then 1.5.
-    np.testing.assert_array_equal(after.d.params, [2.5, 2.5, 0])
-    np.testing.assert_array_equal(after.d.opt[0].trace, [-1.5, -1.5, 0])
-    np.testing.assert_array_equal(after.d.stats["n"], [2, 2, 0])
-    np.testing.assert_array_equal(metrics["d/updated"], [[1], [1], [0]])
-    assert int(after.step) == 1
-    assert "cond[" not in str(jax.make_jaxpr(run)(lanes, jnp.zeros(3)))
+    np.testing.assert_array_equal([s.d.params for s in after], [2.5, 2.5, 0])
+    np.testing.assert_array_equal([s.d.opt[0].trace for s in after], [-1.5, -1.5, 0])
+    np.testing.assert_array_equal([s.d.stats["n"] for s in after], [2, 2, 0])
+    np.testing.assert_array_equal([m["d/updated"] for m in metrics], [[1], [1], [0]])
+    assert int(after[0].step) == 1
+    assert "cond[" not in str(jax.make_jaxpr(over)(states))
     plain, _ = steps.train_step(*_accuracy_game(), states[2], pair)
     assert float(plain.d.params) == 2.5
 
@@ -438,10 +435,10 @@ def test_the_gate_is_one_for_all_devices():
         return steps.train_chunk(step, lambda _: batches, state, length)
 
     devices = jax.devices()[:2]
-    run = parallel.over_devices(chunk, devices)
+    over = parallel.over_devices(chunk, devices)
     for shift, expected in [(0.0, 1), (0.1, 0)]:
         state = parallel.replicate(_accuracy_state(0.5 + shift), devices)
-        state, metrics = run(state, jnp.array([0.0, 0.0, 0.5, 0.5]), jnp.arange(4), 1)
+        state, metrics = over(state, jnp.array([0.0, 0.0, 0.5, 0.5]), jnp.arange(4), 1)
         parallel.assert_replicated(state)
         assert float(state.d.params) == float(metrics["d/updated"][0]) == expected
 
@@ -470,16 +467,15 @@ def _counting():
 
 
 def _critic_chunk(schedule):
-    module = SimpleNamespace(
+    method = run.Method(
         make=lambda cfg, axis=None: _counting(),
         train_step=lambda cfg: dynamics.scheduled_step,
-        batches=lambda cfg, data, slot: partial(
-            resident.scheduled, data, slot=slot, batch_size=cfg.batch_size, schedule=schedule
-        ),
+        batches=lambda cfg, draw: partial(resident.scheduled, draw, schedule=schedule),
     )
-    chunk = train._chunk(module, SimpleNamespace(batch_size=3), train.Loop(), 1)
-    data = {"image": jnp.arange(12.0)}
-    return lambda state, length: chunk(state, data, jnp.arange(3), length)
+    data = Dataset("numbers", {"image": np.arange(12.0)})
+    chunk = Program(method, run.Fit(batch_size=3), (), data, tuple(jax.devices()[:1])).bare
+    arrays = {"image": jnp.asarray(data["image"])}
+    return lambda state, length: chunk(state, ({}, arrays), jnp.arange(3), length)
 
 
 def test_scheduled_critic_updates_have_batches_and_keys_of_their_own():
@@ -487,15 +483,15 @@ def test_scheduled_critic_updates_have_batches_and_keys_of_their_own():
     times; with batches counted as if every step made 5 updates, some would be left out."""
     schedule = dynamics.wgan_schedule(2, many=5, first=2, every=4)
     start = _state((jnp.zeros(12), jnp.zeros(())), _sgd(1.0))
-    run = jax.jit(_critic_chunk(schedule), static_argnums=1)
-    after, metrics = run(start, 10)
+    chunk = jax.jit(_critic_chunk(schedule), static_argnums=1)
+    after, metrics = chunk(start, 10)
     np.testing.assert_array_equal(after.d.params, 8 * np.ones(12))
     draws = [jax.random.uniform(steps.fold(start.key, s, "d", t)) for s, t in enumerate([4, 4, 1])]
     np.testing.assert_array_equal(metrics["d/draw"][:3], draws)
     rows = jax.vmap(lambda draw: resident.rows(start.key, draw, jnp.arange(3), n=12, batch_size=3))
     np.testing.assert_array_equal(metrics["g/last"][:3], rows(jnp.array([4, 9, 11])).sum(1))
 
-    parts, _ = run(run(start, 5)[0], 5)
+    parts, _ = chunk(chunk(start, 5)[0], 5)
     np.testing.assert_array_equal(parts.d.params, after.d.params)
     gaps, _ = jax.jit(_critic_chunk(lambda step: (schedule(step)[0], 5 * step)), static_argnums=1)(start, 10)
     assert len(np.unique(gaps.d.params)) > 1
@@ -505,19 +501,14 @@ def test_scheduled_critic_updates_in_lanes():
     """The step is one number for all lanes, so is the number of updates."""
     chunk = _critic_chunk(dynamics.wgan_schedule(2, many=5, first=1, every=4))
     state = _state((jnp.zeros(12), jnp.zeros(())), _sgd(1.0))
-    keys = jax.random.split(state.key, 2)
-    lanes = state.replace(
-        key=keys,
-        d=state.d.replace(params=jnp.zeros((2, 12))),
-        g=state.g.replace(params=jnp.zeros(2)),
-    )
-    run = parallel.over_lanes(lambda state, _: chunk(state, 3))
-    after, _ = jax.jit(run)(lanes, jnp.zeros(2))
-    assert int(after.step) == 3
-    for i in range(2):
-        alone, _ = jax.jit(lambda s: chunk(s, 3))(state.replace(key=keys[i]))
-        np.testing.assert_array_equal(after.d.params[i], alone.d.params)
-    assert not np.array_equal(*after.d.params)
+    lanes = [state.replace(key=key) for key in jax.random.split(state.key, 2)]
+    over = parallel.side_by_side(lambda state, given, slot, length: chunk(state, length))
+    after, _ = jax.jit(lambda states: over(states, ([()] * 2, ()), (), 3))(lanes)
+    for lane, moved in zip(lanes, after, strict=True):
+        alone, _ = jax.jit(lambda s: chunk(s, 3))(lane)
+        assert int(moved.step) == 3
+        np.testing.assert_array_equal(moved.d.params, alone.d.params)
+    assert not np.array_equal(*(moved.d.params for moved in after))
 
 
 def test_weights_are_clipped_after_the_update():

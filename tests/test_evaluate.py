@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxgan.kinds.images
 from experiments import gan
 from jaxgan import cli, compare, evaluate, run, train
 from jaxgan.config import InputError
@@ -86,7 +87,7 @@ def test_step_0_is_the_untrained_generator(trained):
     cli.main(["evaluate", str(trained), *FAST, "--metrics", "fd", "--checkpoint", "0"])
     untrained = run.load(trained, 0)
     assert untrained.step == 0
-    again = run.initial_state(gan.make, untrained.config, (1, 8, 8, 1)).g.averaged
+    again = run.initial_state(gan.make, untrained.config, run.example_of(run.read(trained))).g.averaged
     np.testing.assert_array_equal(*(v["params"]["Dense_0"]["kernel"] for v in (untrained.variables, again)))
     assert _by_name(trained, 0)["fcd_digits"] > 100
 
@@ -103,7 +104,7 @@ def test_images_of_others_are_scored_beside_the_data(trained, capsys):
     """The training images themselves: their distance is 0, and memorisation tells them."""
     data = run.dataset(run.read(trained))
     file = trained / "copies.npz"
-    np.savez(file, image=data.image)
+    np.savez(file, image=data["image"])
     before = _records(trained)
     cli.main(["evaluate", str(trained), "--images", f"npz:{file}", "--n", "1797", "--pairs", "300"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "better)" in line]
@@ -117,14 +118,14 @@ def test_labels_of_other_classes_are_not_taken_for_the_datas(trained, tmp_path, 
     data = run.dataset(run.read(trained))
     for c, name in enumerate(("zero", "one", "two")):  # which sort otherwise than 0, 1, 2
         (tmp_path / "set" / name).mkdir(parents=True)
-        for i, image in enumerate(data.image[data.label == c][:10]):
+        for i, image in enumerate(data["image"][data["label"] == c][:10]):
             Image.fromarray(image[..., 0]).save(tmp_path / "set" / name / f"{i}.png")
-    images = ["--images", f"folder:{tmp_path / 'set'}"]
+    given = ["--images", f"folder:{tmp_path / 'set'}"]
     with pytest.raises(SystemExit):
-        cli.main(["evaluate", str(trained), *images, "--metrics", "agreement"])
+        cli.main(["evaluate", str(trained), *given, "--metrics", "agreement"])
     assert "agreement needs images asked for by label" in capsys.readouterr().err
     with pytest.warns(UserWarning, match="30 samples of 128 features"):
-        cli.main(["evaluate", str(trained), *images, "--metrics", "fd", "--groups", "0"])
+        cli.main(["evaluate", str(trained), *given, "--metrics", "fd", "--groups", "0"])
     assert f"30 samples (images of folder:{tmp_path / 'set'} " in capsys.readouterr().out
 
 
@@ -132,8 +133,10 @@ def test_a_plan_asks_each_space_for_what_is_named_after_it(trained):
     data = run.dataset(run.read(trained))
 
     def asked(metrics, n=100, conditional=True):
-        plan = evaluate.plan(data, data, ["classifier", "raw"], metrics, n=n, conditional=conditional)
-        return [found for _, found in plan.parts]
+        options = jaxgan.kinds.images.Options(metrics=tuple(metrics), features=("classifier", "raw"))
+        return [
+            found for _, found in jaxgan.kinds.images.plan(data, data, options, n=n, conditional=conditional)
+        ]
 
     assert asked(["agreement", "fd"]) == [["agreement", "fd"], ["fd"]]
     assert asked(["agreement"]) == [["agreement"]]

@@ -17,9 +17,11 @@ import pytest
 import experiments
 from jaxgan import parallel, run, steps, train
 from jaxgan.data import load
+from jaxgan.kinds.images import images
+from jaxgan.program import Program, arguments, traceable
 
 FILES = sorted(p for p in Path(experiments.__file__).parent.glob("*.py") if not p.stem.startswith("_"))
-NAMES = [p.stem for p in FILES if "train.main(Config, make)" in p.read_text()]
+NAMES = [p.stem for p in FILES if "train.main(Config, make, images)" in p.read_text()]
 SMALL = {
     "image_size": 8,
     "channels": 1,
@@ -37,10 +39,31 @@ def _small(module, **changes):
     return replace(module.Config(), **{k: v for k, v in SMALL.items() if k in known}, **changes)
 
 
+def _method(module):
+    return run.method_of(module, images)
+
+
+def _state(module, cfg):
+    """Before the first step, for grey images of 8x8 with labels."""
+    return run.initial_state(module.make, cfg, load("digits", image_size=8).example(8))
+
+
+def _steps(module, cfg, data, devices, length):
+    """The state before, that after so many steps, and their figures."""
+    program = Program(_method(module), cfg, tuple(arguments(cfg)), data, tuple(devices))
+    start = _state(module, cfg)
+    arrays = {k: jnp.asarray(v) for k, v in data.arrays.items()}
+    state, arrays = parallel.replicate((_state(module, cfg), arrays), devices)
+    given = program.numbers(cfg), arrays
+    return start, *program.chunk(state, given, jnp.arange(cfg.batch_size), length)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_are_built_for_two_devices(name):
     module = importlib.import_module(f"experiments.{name}")
-    train._build(module, _small(module), train.Loop(), load("digits", image_size=8), jax.devices()[:2])
+    cfg = _small(module)
+    names = traceable(_method(module), cfg, load("digits", image_size=8), 2)
+    assert set(names) == set(arguments(cfg))
 
 
 # With labels and batch norm, several updates of D, and a layer across the batch; `-m slow` has them all.
@@ -53,13 +76,8 @@ def test_two_steps_on_two_devices(name):
     cfg = _small(module)
     devices = jax.devices()[:2]
     data = load("digits", image_size=8)
-    chunk = train._chunk(module, cfg, train.Loop(), len(devices))
-    state = run.initial_state(module.make, cfg, data.image.shape)
-    before = jax.tree.map(np.asarray, (state.g.params, state.d.params))
-    arrays = {k: jnp.asarray(v) for k, v in data.arrays.items()}
-    state, metrics = parallel.over_devices(chunk, devices)(
-        *parallel.replicate((state, arrays), devices), jnp.arange(cfg.batch_size), 2
-    )
+    start, state, metrics = _steps(module, cfg, data, devices, 2)
+    before = jax.tree.map(np.asarray, (start.g.params, start.d.params))
     parallel.assert_replicated(state)
     assert all(np.isfinite(v).all() for v in metrics.values())
     after = (state.g.params, state.d.params)
@@ -78,14 +96,12 @@ def test_two_devices_make_the_run_of_one(name):
     data = load("digits", image_size=8)
     players = []
     for n in (1, 2):
-        devices = jax.devices()[:n]
-        chunk = parallel.over_devices(train._chunk(module, cfg, train.Loop(), n), devices)
-        state = run.initial_state(module.make, cfg, data.image.shape)
-        start = np.concatenate([np.ravel(x) for x in jax.tree.leaves((state.g.params, state.d.params))])
-        arrays = {k: jnp.asarray(v) for k, v in data.arrays.items()}
-        state, _ = chunk(*parallel.replicate((state, arrays), devices), jnp.arange(cfg.batch_size), 3)
-        ends = [np.ravel(x) for x in jax.tree.leaves((state.g.params, state.d.params))]
-        players.append(np.concatenate(ends) - start)
+        start, state, _ = _steps(module, cfg, data, jax.devices()[:n], 3)
+        flat = [
+            np.concatenate([np.ravel(x) for x in jax.tree.leaves((s.g.params, s.d.params))])
+            for s in (start, state)
+        ]
+        players.append(flat[1] - flat[0])
     one, two = players
     assert np.linalg.norm(one) > 0
     assert np.linalg.norm(two - one) < 0.02 * np.linalg.norm(one)
@@ -96,7 +112,7 @@ def _first_update(module, cfg, numbers):
     batch = {"image": jnp.zeros((8, 8, 8, 1)), "label": jnp.zeros(8, jnp.int32), "slot": jnp.arange(8)}
     lane = replace(cfg, **numbers)
     gan, opts = module.make(lane)
-    state = run.initial_state(module.make, lane, (1, 8, 8, 1))
+    state = _state(module, lane)
     state, _ = steps.g_step(gan, opts, state.replace(step=jnp.int32(100)), batch)
     return state.g.params, state.g.ema
 
@@ -127,7 +143,7 @@ def test_lanes_that_differ_in_a_number_differ():
 def test_help_explains_every_flag(name, capsys):
     module = importlib.import_module(f"experiments.{name}")
     with pytest.raises(SystemExit) as left:
-        train.main(module.Config, module.make, ["--help"])
+        train.main(module.Config, module.make, argv=["--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out
     for cls in (module.Config, train.Loop):
@@ -164,7 +180,7 @@ def test_gan_choices_make_different_games(field, values, key):
     for option in options:
         cfg = _small(gan, **{field: option})
         method, _ = gan.make(cfg)
-        state = run.initial_state(gan.make, cfg, (1, 8, 8, 1))
+        state = _state(gan, cfg)
         batch = {"image": jnp.zeros((8, 8, 8, 1)), "slot": jnp.arange(8)}
         grad = jax.jit(jax.grad(method.g_loss, has_aux=True))(state.g.params, state, batch, key)[0]
         outcomes.append(np.asarray(jax.tree.leaves(grad)[0]))
@@ -190,7 +206,7 @@ def test_flags_of_the_toolbox_go_together(flags):
 
     cfg = _small(toolbox, **flags)
     gan, opts = toolbox.make(cfg, "devices")
-    state = run.initial_state(toolbox.make, cfg, (1, 8, 8, 1))
+    state = _state(toolbox, cfg)
     batch = {"image": jnp.zeros((2, cfg.n_critic, 4, 8, 8, 1)), "slot": jnp.zeros((2, cfg.n_critic, 4), int)}
     step = partial(toolbox.train_step(cfg), gan, opts, state, axis="devices")
     after, metrics = jax.eval_shape(jax.vmap(step, axis_name="devices"), batch)
@@ -209,7 +225,7 @@ def test_without_flags_the_toolbox_is_dcgan(key):
     for module in (dcgan, toolbox):
         cfg = _small(module)
         gan, _ = module.make(cfg)
-        state = run.initial_state(module.make, cfg, (1, 8, 8, 1))
+        state = _state(module, cfg)
         losses.append(
             [f(p.params, state, batch, key)[0] for f, p in ((gan.d_loss, state.d), (gan.g_loss, state.g))]
         )
@@ -245,7 +261,7 @@ def test_infogans_codes_are_read_off_the_latent_and_reach_both_players(key):
     np.testing.assert_array_equal(continuous, z[:, 2:4])
     cfg = replace(_small(infogan), latent=5, category_weight=1.0)
     gan, _ = infogan.make(cfg)
-    state = run.initial_state(infogan.make, cfg, (1, 8, 8, 1))
+    state = _state(infogan, cfg)
     batch = {"image": jnp.zeros((8, 8, 8, 1)), "slot": jnp.arange(8)}
     off, _ = infogan.make(replace(cfg, category_weight=0.0, continuous_weight=0.0))
     for who, loss, plain in (("d", gan.d_loss, off.d_loss), ("g", gan.g_loss, off.g_loss)):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,33 +61,33 @@ def test_a_density_lies_where_its_samples_do():
     mixture = ring(4, std=0.01)
     at = [np.full((50, 2), point) for point in [(9.0, 9.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]]
     at[0][:7] = np.nan  # not finite is outside as well
-    empty, *frames = [np.asarray(x, int)[49:] for x in plots.density_frames(np.stack(at), range(4), mixture)]
+    draw = partial(plots.density, centres=mixture.centres, radius=0.03)
+    empty, *frames = [np.asarray(plots.canvas(partial(draw, samples=x)), int)[42:472] for x in at]
     ink = [np.argwhere(np.abs(x - empty).max(2) > 30) for x in frames]
     right, top, middle = (x.mean(0) for x in ink)
-    cell = 440 / plots.BINS
-    unit = 440 / (2 * (0.65 * 2 + 0.03))  # pixels: the axes are 4.4 inches
+    side = 520 * 0.83  # pixels: the axes are 5.2 * 0.83 inches high, and square
+    cell, unit = side / plots.BINS, side / (2 * (0.65 * 2 + 0.03))
     np.testing.assert_allclose(right - middle, [0, unit], atol=cell)
     np.testing.assert_allclose(top - middle, [-unit, 0], atol=cell)
     assert all(len(x) == pytest.approx(cell**2, rel=0.3) for x in ink)  # each is one cell
 
 
-def test_densities_choose_ten_moments(tmp_path):
-    samples = np.random.default_rng(0).normal(0, 0.5, (23, 100, 2))
-    plots.densities(tmp_path / "many.png", samples, range(23), ring(), "title")
-    plots.densities(tmp_path / "few.png", samples[:2], range(2), ring(), "title")
-    sizes = []
-    for name in ("many", "few"):
-        with Image.open(tmp_path / f"{name}.png") as image:
-            sizes.append(image.size)
-    (many_w, many_h), (few_w, few_h) = sizes
-    assert many_w == 5 * few_w // 2  # two rows of five, against one of two
-    assert many_h > 1.7 * few_h
+def test_what_lies_outside_of_a_density_is_told():
+    told = []
+
+    def draw(axis, samples):
+        plots.density(axis, samples, window=((-1, 1), (-1, 1)))
+        told.append(axis.get_xlabel())
+
+    samples = np.array([[0.0, 0.0], [9.0, 0.0], [np.nan, 0.0], [0.5, 0.5]])
+    plots.canvas(partial(draw, samples=samples))
+    plots.canvas(partial(draw, samples=samples[[0, 3]]))
+    assert told == ["50% outside", ""]
 
 
-def test_mode_shares_are_stacked_to_scale(tmp_path):
+def test_mode_shares_are_stacked_to_scale():
     shares = np.broadcast_to([0.5, 0.25, 0.0], (6, 3))
-    plots.mode_shares(tmp_path / "s.png", shares, np.arange(6), "title")
-    image = np.asarray(Image.open(tmp_path / "s.png").convert("RGB"))
+    image = plots.canvas(partial(plots.mode_shares, shares=shares, steps=np.arange(6)), (9, 4))
     column = image[:, image.shape[1] // 2].astype(int)
     colours, counts = np.unique(column[np.ptp(column, axis=1) > 60], axis=0, return_counts=True)
     first, second = np.sort(counts)[:-3:-1]  # beside them, one row where they meet
@@ -97,14 +99,21 @@ def test_mode_shares_are_stacked_to_scale(tmp_path):
     assert (first + second) / (bottom - top) == pytest.approx(0.75, rel=0.02)  # a quarter is of no mode
 
 
-def test_seeds_have_a_line_each_and_their_mean_in_black(tmp_path):
-    """A figure a panel: seeds at 0, 1 and 5 have their mean at 2, two fifths of the way up."""
-    flat = np.broadcast_to(np.array([[0.0], [1.0], [5.0]]), (3, 4))
-    plots.seeds(tmp_path / "two.png", {"up": flat, "down": -flat}, np.arange(4), "title")
-    plots.seeds(tmp_path / "one.png", {"up": flat}, np.arange(4), "title")
+def test_lanes_have_a_line_each_and_their_mean_in_black(tmp_path):
+    """A figure a panel: lanes at 0, 1 and 5 have their mean at 2, two fifths of the way up."""
+
+    def curves(*signs):
+        return {
+            f"seed-{v}": [{"step": s} | {f"score/{sign}": sign * v for sign in signs} for s in range(4)]
+            for v in (0.0, 1.0, 5.0)
+        }
+
+    assert plots.lanes(tmp_path / "two.png", curves(1, -1), "title")
+    assert plots.lanes(tmp_path / "one.png", curves(1), "title")
+    assert not plots.lanes(tmp_path / "none.png", {"seed-0": [{"step": 1, "d/loss": 1.0}]}, "title")
     two, one = (np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB"), int) for n in ("two", "one"))
     assert len(two) > 1.6 * len(one)
-    column = one[:, one.shape[1] // 2]
+    column = one[:, one.shape[1] // 3]
     coloured = np.flatnonzero(np.ptp(column, axis=1) > 60)
     lines = [rows.mean() for rows in np.split(coloured, np.flatnonzero(np.diff(coloured) > 3) + 1)]
     assert len(lines) == 3
@@ -149,7 +158,7 @@ def test_a_picture_can_be_made_small_again(size):
     images = np.random.default_rng(0).integers(256, size=(20, size, size, 3), dtype=np.uint8)
     for columns in (5, 10):
         canvas = plots.grid(images, columns)
-        np.testing.assert_array_equal(np.asarray(plots.unpicture(plots.picture(canvas), size)), canvas)
+        np.testing.assert_array_equal(np.asarray(plots.unpicture(plots.picture(canvas))), canvas)
 
 
 def test_a_panel_for_each_score():

@@ -38,12 +38,17 @@ def setting(tiny, images):
     return gan, opts, data, fresh
 
 
+def _real(data, slot, batch_size, n_critic=1):
+    """state -> the real batches of its step."""
+    draw = partial(resident.draw, data, slot=slot, batch_size=batch_size)
+    return partial(resident.batches, lambda key, i: draw(key, i), n_critic=n_critic)
+
+
 def _chunk(gan, opts, n_critic=1, **options):
     step = partial(steps.train_step, gan, opts, **options)
 
     def chunk(state, data, slot, length):
-        real = partial(resident.batches, data, slot=slot, batch_size=BATCH, n_critic=n_critic)
-        return steps.train_chunk(step, real, state, length)
+        return steps.train_chunk(step, _real(data, slot, BATCH, n_critic), state, length)
 
     return chunk
 
@@ -73,7 +78,7 @@ def test_a_scan_equals_a_loop(setting, run):
     gan, opts, data, fresh = setting
     scanned, metrics = run(fresh(), 6)
     step = jax.jit(lambda s: steps.train_step(
-        gan, opts, s, resident.batches(data, s, jnp.arange(BATCH), batch_size=BATCH)))  # fmt: skip
+        gan, opts, s, _real(data, jnp.arange(BATCH), BATCH)(s)))  # fmt: skip
     state, losses = fresh(), []
     for _ in range(6):
         state, m = step(state)
@@ -134,7 +139,7 @@ def _count(**options):
         Player(d_params, {}, sgd.init(d_params)),
     )
     data = {"image": jnp.arange(12.0)}
-    real = partial(resident.batches, data, slot=jnp.arange(4), batch_size=4, n_critic=3)
+    real = _real(data, jnp.arange(4), 4, n_critic=3)
     step = partial(steps.train_step, gan, Optimizers(sgd, sgd, **options))
     return state, *steps.train_chunk(step, real, state, 2), real
 

@@ -17,8 +17,9 @@ from PIL import Image
 
 import jaxgan
 from experiments import cgan, gan, infogan, minibatch, pacgan
-from jaxgan import cli, report, run, train
+from jaxgan import cli, lanes, report, run, train
 from jaxgan.config import InputError
+from jaxgan.kinds.images import images
 from jaxgan.train import Loop
 
 TINY = {"image_size": 8, "g_hidden": (16,), "d_hidden": (16,), "latent": 4, "batch_size": 16}
@@ -222,6 +223,7 @@ SCRIPT = """
 from dataclasses import dataclass
 from experiments import gan
 from jaxgan import train
+from jaxgan.kinds.images import images
 
 @dataclass(frozen=True)
 class Config(gan.Config):
@@ -231,7 +233,7 @@ def make(cfg, axis=None):
     return gan.make(cfg, axis)
 
 if __name__ == "__main__":
-    train.main(Config, make)
+    train.main(Config, make, images)
 """
 
 
@@ -250,7 +252,7 @@ def test_a_method_in_a_file_of_ones_own(tmp_path, key):
     assert generator.config.latent == 4
     assert generator.sample(key, 2).shape == (2, 8, 8, 1)
     with pytest.raises(TypeError, match="Config and make must be of one module"):
-        train.main(gan.Config, cgan.make, [])
+        train.main(gan.Config, cgan.make, argv=[])
 
 
 @FEW
@@ -317,7 +319,7 @@ def test_few_lengths_are_compiled():
     loop = Loop(chunk=64, sample_every=250, evaluate_every=333, checkpoint_every=500)
     step, lengths = 0, []
     while step < 6001:
-        lengths.append(train._length(step, 6001, loop))
+        lengths.append(train.length_of(step, 6001, loop))
         step += lengths[-1]
         ends = range(step - lengths[-1] + 1, step)
         assert not any(s % p == 0 for s in ends for p in (250, 333, 500))
@@ -365,13 +367,13 @@ class TestConditional:
         assert found["intra_fd_classifier"] > found["fcd_digits"] > 10
         assert 0 <= found["agreement"] < 0.5
         data = run.dataset(run.read(path))
-        shares = np.bincount(run.drawn_labels(data, 4000), minlength=10) / 4000
-        np.testing.assert_allclose(shares, np.bincount(data.label) / len(data.label), atol=0.03)
+        shares = np.bincount(run.drawn(data, images, 4000)["label"], minlength=10) / 4000
+        np.testing.assert_allclose(shares, np.bincount(data["label"]) / len(data["label"]), atol=0.03)
 
     def test_its_report_has_a_column_a_label(self, conditional, tmp_path):
         seen = report.gather(conditional)
-        assert seen.classes.asked
-        assert len(seen.classes.grid) == 10 * report.EACH
+        assert seen.panels[3].what.title == "Classes, as asked for"
+        assert len(seen.panels[3].what.images) == 10 * 10
         assert "one class a path" in report.page(seen)
 
     def test_unlabelled_data_are_refused(self, tmp_path, images):
@@ -485,13 +487,13 @@ class TestBadInput:
 
     def test_the_exit_status_is_two_and_the_message_one_line(self, tmp_path, capsys):
         with pytest.raises(SystemExit) as e:
-            train.main(gan.Config, gan.make, ["--batch-size", "0", "--out", str(tmp_path)])
+            train.main(gan.Config, gan.make, argv=["--batch-size", "0", "--out", str(tmp_path)])
         assert e.value.code == 2
         assert capsys.readouterr().err == "error: --batch-size 0: it must be 1 or more\n"
 
     def test_an_unknown_flag_gets_the_nearest_name(self, capsys):
         with pytest.raises(SystemExit) as e:
-            train.main(gan.Config, gan.make, ["--batchsize", "3"])
+            train.main(gan.Config, gan.make, argv=["--batchsize", "3"])
         assert e.value.code == 2
         assert "--batch-size" in capsys.readouterr().err
 
@@ -513,11 +515,11 @@ class TestBadInput:
 
     def test_a_loss_that_is_not_finite(self, tmp_path):
         """A learning rate of 1e30 overflows within a few steps."""
-        with pytest.raises(InputError, match=r"is not finite at step \d+ .* no checkpoint had been made"):
+        with pytest.raises(InputError, match=r"is not finite at step \d+ .* the state of step \d+ is kept"):
             _start(tmp_path, g_lr=1e30, d_lr=1e30, ema_decay=None)
 
     def test_the_last_finite_checkpoint_is_kept(self, tmp_path, monkeypatch):
-        """A loss that turns infinite at step 27 stops the run there; the state of step 20 stays."""
+        """A loss that turns infinite at step 27 stops the run there; the state of step 26 is kept."""
         import jax.numpy as jnp
 
         def make(cfg, axis=None, _make=gan.make):
@@ -530,17 +532,17 @@ class TestBadInput:
             return method._replace(g_loss=g_loss), opts
 
         monkeypatch.setattr(gan, "make", make)
-        with pytest.raises(InputError, match="g/loss is not finite at step 27 .* step 20 is kept"):
+        with pytest.raises(InputError, match="g/loss is not finite at step 27 .* step 26 is kept"):
             _start(tmp_path, steps=40)
         path = tmp_path / "gan" / "a"
-        assert _latest(path) == 20
-        assert all(np.isfinite(x).all() for x in jax.tree.leaves(_state(path, 20)))
+        assert _latest(path) == 26
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(_state(path, 26)))
 
     def test_a_nan_is_the_losss(self):
         """Where the logits are NaN all figures are; the loss is the one to name."""
         metrics = {"d/accuracy_fake": np.array([1.0, np.nan]), "d/loss": np.array([1.0, np.nan])}
-        assert train._first_bad(11, metrics) == ("d/loss", 12)
-        assert train._first_bad(11, {"d/loss": np.zeros(2)}) is None
+        assert lanes.first_bad(11, metrics) == ("d/loss", 12)
+        assert lanes.first_bad(11, {"d/loss": np.zeros(2)}) is None
 
     def test_a_run_that_is_in_use(self, whole):
         with run.locked(whole[0]), pytest.raises(InputError, match="in use by another process"):

@@ -7,13 +7,14 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxgan import random, steps
+from jaxgan import random, steps, terms
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import non_saturating, relativistic
 from jaxgan.losses.auxiliary import cross_entropy
 from jaxgan.nets import dcgan, mlp
 from jaxgan.nn.minibatch import pack
+from jaxgan.terms import Term, g_penalty, penalty
 from jaxgan.two_player import two_player
 
 
@@ -88,7 +89,10 @@ def _small(**options):
         **{"loss": non_saturating, **options},
     )
     opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
-    batch = {"image": jax.random.uniform(jax.random.key(1), (6, 4, 4, 1)), "slot": jnp.arange(6)}
+    batch = {
+        options.get("of", "image"): jax.random.uniform(jax.random.key(1), (6, 4, 4, 1)),
+        "slot": jnp.arange(6),
+    }
     return gan, steps.create_state(gan, opts, jax.random.key(0), batch), batch
 
 
@@ -118,20 +122,18 @@ def test_real_logits_that_g_does_not_use_cost_nothing(key):
 
 def test_penalties_are_added_and_reported(key):
     plain, state, batch = _small()
-    gan, _, _ = _small(penalties={"r1": penalties.r1, "drift": penalties.drift})
+    gan, _, _ = _small(d_terms={"r1": penalty(penalties.r1), "drift": penalty(penalties.drift)})
     (total, (_, metrics)), (base, _) = (g.d_loss(state.d.params, state, batch, key) for g in (gan, plain))
     assert float(metrics["r1"]) > 0
     np.testing.assert_allclose(total, base + metrics["r1"] + metrics["drift"], rtol=1e-5)
-    seek = partial(penalties.mode_seeking, latent=plain.latent)
-    gan, _, _ = _small(g_penalties={"seek": seek})
+    gan, _, _ = _small(g_terms={"seek": g_penalty(penalties.mode_seeking, latent=plain.latent)})
     (total, (_, metrics)), (base, _) = (g.g_loss(state.g.params, state, batch, key) for g in (gan, plain))
     np.testing.assert_allclose(total, base + metrics["seek"], rtol=1e-5)
 
 
 def test_a_lazy_penalty_is_taken_in_one_step_of_n(key):
-    every = {"r1": 4}
-    gan, state, batch = _small(penalties={"r1": penalties.r1}, every=every)
-    full, _, _ = _small(penalties={"r1": penalties.r1})
+    gan, state, batch = _small(d_terms={"r1": penalty(penalties.r1, every=4)})
+    full, _, _ = _small(d_terms={"r1": penalty(penalties.r1)})
 
     def r1(gan, step):
         state_ = state.replace(step=jnp.int32(step))
@@ -143,25 +145,23 @@ def test_a_lazy_penalty_is_taken_in_one_step_of_n(key):
     lanes = jax.vmap(lambda p: gan.d_loss(p, state, batch, key)[0])
     program = str(jax.make_jaxpr(lanes)(jax.tree.map(lambda x: jnp.stack([x, x]), state.d.params)))
     assert "cond" in program
-    with pytest.raises(ValueError, match="no penalty is named r2"):
-        _small(every={"r2": 4})
 
 
 def test_flipped_labels_are_the_other_sides_loss(key):
     _, state, batch = _small()
     real, fake = _logits(_small()[0], state, batch, key)
-    always = _small(flip=1.0)[0].d_loss(state.d.params, state, batch, key)[0]
+    always = _small(loss=terms.flipped(non_saturating, 1.0))[0].d_loss(state.d.params, state, batch, key)[0]
     np.testing.assert_allclose(always, non_saturating.d(fake, real).mean(), rtol=1e-5)
     draws = random.uniform(steps.fold(key, "flip"), batch["slot"])
     half = float(jnp.median(draws))
-    some = _small(flip=half)[0].d_loss(state.d.params, state, batch, key)[0]
+    some = _small(loss=terms.flipped(non_saturating, half))[0].d_loss(state.d.params, state, batch, key)[0]
     mask = draws < half
     assert mask.sum() == 3
     np.testing.assert_allclose(some, non_saturating.d(*adversarial.flip(real, fake, mask)).mean(), rtol=1e-5)
 
 
 def test_top_k_leaves_out_the_worst(key):
-    gan, state, batch = _small(top_k=lambda step: (6 - step) / 6)
+    gan, state, batch = _small(loss=terms.top_k(non_saturating, lambda step: (6 - step) / 6))
     state = state.replace(step=jnp.int32(4))
     _, fake = _logits(gan, state, batch, key)
     best = np.sort(non_saturating.g(fake, fake))[:2].mean()
@@ -169,7 +169,7 @@ def test_top_k_leaves_out_the_worst(key):
 
 
 def test_lecams_anchors_follow_the_logits(key):
-    gan, state, batch = _small(lecam=0.3)
+    gan, state, batch = _small(d_terms={"lecam": terms.lecam(0.3)})
     np.testing.assert_array_equal(state.extra["lecam"], [0, 0])
     real, fake = _logits(gan, state, batch, key)
     _, (after, metrics) = gan.d_loss(state.d.params, state, batch, key)
@@ -194,9 +194,11 @@ def test_what_else_d_says_has_its_own_terms(key):
         _Classifier(),
         loss=non_saturating,
         latent=partial(random.normal, shape=(4,)),
-        penalties={"r1": penalties.r1},  # of the logits alone
-        d_auxiliary=lambda real, fake, batch, z: {"class_real": cross_entropy(real, label)},
-        g_auxiliary=lambda fake, batch, z: {"class": cross_entropy(fake, label)},
+        d_terms={
+            "r1": penalty(penalties.r1),  # of the logits alone
+            "class_real": lambda seen: cross_entropy(seen.of_real, label),
+        },
+        g_terms={"class": lambda seen: cross_entropy(seen.of_fake, label)},
     )
     opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
     batch = {"image": jax.random.uniform(jax.random.key(1), (6, 4, 4, 1)), "slot": jnp.arange(6)}
@@ -214,7 +216,7 @@ def test_what_else_d_says_has_its_own_terms(key):
 
 def test_a_packed_d_and_its_penalties_see_packs(key):
     """Six examples are three packs of two; R1 is on a pack's own gradient."""
-    gan, state, batch = _small(pack=2, penalties={"r1": partial(penalties.r1, gamma=2.0)})
+    gan, state, batch = _small(pack=2, d_terms={"r1": penalty(penalties.r1, gamma=2.0)})
     first = state.d.params["Dense_0"]["kernel"]
     assert first.shape == (4 * 4 * 2, 8)
     fake = mlp.Generator((4, 4, 1), (8,), None).apply(
@@ -231,3 +233,45 @@ def test_a_packed_d_and_its_penalties_see_packs(key):
     np.testing.assert_allclose(loss, non_saturating.g(critic(fake), critic(fake)).mean(), rtol=1e-5)
     with pytest.raises(ValueError, match="a condition cannot be packed"):
         _small(pack=2, condition="label")
+
+
+def test_a_weight_is_of_the_term(key):
+    one, state, batch = _small(d_terms={"small": lambda seen: seen.real_logits**2})
+    five, _, _ = _small(d_terms={"small": Term(lambda seen: seen.real_logits**2, 5.0)})
+    values = [gan.d_loss(state.d.params, state, batch, key)[1][1]["small"] for gan in (one, five)]
+    assert float(values[0]) > 0
+    np.testing.assert_allclose(5 * values[0], values[1], rtol=1e-6)
+
+
+def test_what_a_term_carries_goes_on_from_step_to_step(key):
+    """A count of steps, in either player's loss; its term is the count itself."""
+
+    def counting(start):
+        return Term(
+            lambda seen, count: count + 0 * seen.fake_logits, start=start, carry=lambda _, count: count + 1
+        )
+
+    gan, state, batch = _small(d_terms={"a": counting(0.0)}, g_terms={"b": counting(7.0)})
+    assert state.extra == {"a": 0.0, "b": 7.0}
+    for _ in range(2):
+        _, (state, d_metrics) = gan.d_loss(state.d.params, state, batch, key)
+        _, (state, g_metrics) = gan.g_loss(state.g.params, state, batch, key)
+    assert (float(d_metrics["a"]), float(g_metrics["b"])) == (1, 8)
+    assert state.extra == {"a": 2.0, "b": 9.0}
+    with pytest.raises(ValueError, match="carry something by one name"):
+        _small(d_terms={"a": counting(0.0)}, g_terms={"a": counting(0.0)})
+
+
+def test_a_game_says_what_it_is_given_and_lends_its_critic(key):
+    gan, state, batch = _small()
+    assert gan.condition is None
+    real, _ = _logits(gan, state, batch, key)
+    np.testing.assert_allclose(gan.critic(state.d.variables, batch["image"]), real, rtol=1e-6)
+    packed, state, batch = _small(pack=2)
+    assert packed.critic(state.d.variables, batch["image"]).shape == (3,)
+
+
+def test_the_data_have_any_name(key):
+    gan, state, batch = _small(of="thing")
+    assert set(batch) == {"thing", "slot"}
+    assert np.isfinite(gan.d_loss(state.d.params, state, batch, key)[0])

@@ -13,6 +13,7 @@ from jaxgan import random
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
 from jaxgan.nets import dcgan, mlp, resnet
+from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
 
@@ -50,14 +51,14 @@ class Case:
     def game(self, dtype=jnp.float32):
         chosen = {
             None: {},
-            "gradient_penalty": {"gp": penalties.gradient_penalty},
-            "r1": {"r1": penalties.r1},
+            "gradient_penalty": {"gp": penalty(penalties.gradient_penalty)},
+            "r1": {"r1": penalty(penalties.r1)},
         }
         gan = two_player(
             *self.networks(dtype),
             loss=getattr(adversarial, self.loss),
             latent=partial(random.normal, shape=(self.latent,)),
-            penalties=chosen[self.penalty],
+            d_terms=chosen[self.penalty],
         )
         adam = partial(optax.adam, 2e-4, *self.betas)
         return gan, Optimizers(adam(), adam())

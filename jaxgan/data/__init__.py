@@ -1,5 +1,6 @@
 """What a batch is made of."""
 
-from jaxgan.data.sources import Dataset, load
+from jaxgan.data.dataset import Dataset
+from jaxgan.data.sources import load
 
 __all__ = ["Dataset", "load"]

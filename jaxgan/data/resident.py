@@ -1,4 +1,4 @@
-"""A data set that lives on the device, and is gathered from inside the scan."""
+"""Data that live on the device, and are gathered from inside the scan."""
 
 from collections.abc import Callable
 
@@ -27,39 +27,54 @@ def rows(key, draw, slot, *, n: int, batch_size: int):
     return permute(keys, position % n, n)
 
 
-def batches(data: dict, state, slot, *, batch_size: int, n_critic: int = 1) -> dict:
+def scaled(x):
+    """Levels of uint8 in [0, 255] as numbers in [-1, 1], the labels among them as integers; all else as it is."""
+    if x.dtype != jnp.uint8:
+        return x
+    return x.astype(jnp.float32) / 127.5 - 1 if x.ndim > 1 else x.astype(jnp.int32)
+
+
+def draw(arrays: dict, key, draw, slot, *, batch_size: int) -> dict:
+    """The draw-th batch [len(slot), ...] of arrays [N, ...]: `rows` of each, `scaled`, and `slot`.
+
+    An entry that is a dict is a group of arrays [M, ...], which has a permutation of its own by its name.
+    """
+    batch = {"slot": slot}
+    alone = {name: x for name, x in arrays.items() if not isinstance(x, dict)}
+    for name, group in arrays.items():
+        if isinstance(group, dict):
+            batch[name] = _rows_of(group, fold(key, name), draw, slot, batch_size)
+    return _rows_of(alone, key, draw, slot, batch_size) | batch
+
+
+def _rows_of(arrays: dict, key, draw, slot, batch_size: int) -> dict:
+    """The rows of arrays that share their first axis."""
+    if not arrays:
+        return {}
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    index = rows(key, draw, slot, n=n, batch_size=batch_size)
+    return {name: scaled(x[index]) for name, x in arrays.items()}
+
+
+def batches(draw: Callable, state, *, n_critic: int = 1) -> dict:
     """The real batches of the state's step, [n_critic, B, ...].
 
     Args:
-      data: arrays [N, ...]; those of uint8 are scaled from [0, 255] to [-1, 1].
-      slot: i32[B], this device's share of the global batch's slots.
+      draw: (key, i) -> the i-th batch of the run.
     """
     draws = state.step * n_critic + jnp.arange(n_critic)
-    return jax.vmap(lambda d: _draw(data, state.key, d, slot, batch_size))(draws)
+    return jax.vmap(lambda i: draw(state.key, i))(draws)
 
 
-def scheduled(data: dict, state, slot, *, batch_size: int, schedule: Callable):
+def scheduled(draw: Callable, state, *, schedule: Callable):
     """The real batches of a step whose number of discriminator updates depends on the step.
 
     Args:
-      data, slot: as of `batches`.
+      draw: as of `batches`.
       schedule: step -> (the step's number of batches, that of all steps before it), i32[] both.
 
     Returns:
-      The step's number of batches, and turn -> the turn's batch [B, ...], gathered when it is called.
+      The step's number of batches, and turn -> the turn's batch [B, ...], drawn when it is called.
     """
     n_critic, before = schedule(state.step)
-    return n_critic, lambda turn: _draw(data, state.key, before + turn, slot, batch_size)
-
-
-def _draw(data: dict, key, draw, slot, batch_size: int) -> dict:
-    """The draw-th batch, [B, ...]."""
-    n = jax.tree.leaves(data)[0].shape[0]
-    index = rows(key, draw, slot, n=n, batch_size=batch_size)
-
-    def gather(x):
-        x = x[index]
-        return x.astype(jnp.float32) / 127.5 - 1 if x.dtype == jnp.uint8 else x
-
-    batch = {name: gather(x) for name, x in data.items()}
-    return {**batch, "slot": slot}
+    return n_critic, lambda turn: draw(state.key, before + turn)

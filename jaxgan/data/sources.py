@@ -1,13 +1,10 @@
-"""Data sets: real images, all of one size, as uint8 arrays in memory."""
+"""Sets of real images, all of one size, as uint8 arrays in memory."""
 
 import contextlib
-import hashlib
 import logging
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxgan.config import InputError, nearest
+from jaxgan.data.dataset import Dataset
 
 KINDS = ("digits", "tfds:NAME", "folder:PATH", "npz:PATH")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -22,28 +20,10 @@ GREY = ("1", "L")
 COLOUR = ("RGB", "RGBA", "P", "LA", "PA")
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Images, and labels where the set has them."""
-
-    name: str
-    image: np.ndarray  # uint8[N, S, S, C]
-    label: np.ndarray | None  # int32[N] in [0, len(classes))
-    classes: tuple[str, ...]
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a batch is gathered from."""
-        return {"image": self.image} | ({} if self.label is None else {"label": self.label})
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the contents: 16 hexadecimal digits."""
-        h = hashlib.sha256()
-        for name, x in self.arrays.items():
-            h.update(f"{name}{x.shape}{x.dtype}".encode())
-            h.update(np.ascontiguousarray(x))
-        return h.hexdigest()[:16]
+def image_set(name: str, image, label=None, classes: tuple[str, ...] = ()) -> Dataset:
+    """A data set of `image` uint8[N, S, S, C] and, where there are labels in [0, len(classes)), `label` i32[N]."""
+    labelled = {} if label is None else {"label": np.asarray(label, np.int32)}
+    return Dataset(name, {"image": image, **labelled}, {"classes": list(classes)} if labelled else {})
 
 
 def load(
@@ -90,7 +70,7 @@ def load(
     if len(classes) < 2:
         label, classes = None, ()
     name = spec if kind != "tfds" else f"{spec}/{split}"
-    return Dataset(name, np.stack(images), None if label is None else np.asarray(label, np.int32), classes)
+    return image_set(name, np.stack(images), label, classes)
 
 
 def _array(image: Image.Image, size: int, channels: int) -> np.ndarray:
@@ -239,14 +219,23 @@ def _open(path: Path) -> Image.Image:
         return image
 
 
-def _npz(path: Path, size, channels):
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file.
+
+    Raises:
+      InputError: if there is none, or it cannot be read.
+    """
     if not path.is_file():
         raise InputError(f"--data npz:{path} is not a file")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as f:
-            arrays = dict(f)
+            return dict(f)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         raise InputError(f"{path} cannot be read as an .npz file ({e})") from None
+
+
+def _npz(path: Path, size, channels):
+    arrays = arrays_of(path)
     image, label = arrays.get("image"), arrays.get("label")
     if image is None:
         raise InputError(f"{path} has no array 'image', but {', '.join(arrays) or 'nothing'}")

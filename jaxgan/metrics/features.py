@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgan.config import InputError, nearest
-from jaxgan.data.sources import Dataset
+from jaxgan.data import Dataset
 from jaxgan.metrics import inception as networks
 from jaxgan.metrics import judge as judges
 
@@ -33,7 +33,7 @@ def classifier(data: Dataset) -> Features:
     Raises:
       InputError: if the set has no labels.
     """
-    if data.label is None:
+    if data.get("label") is None:
         raise InputError(f"{data.name} has no labels to train a classifier on; choose other features")
     judge = judges.cached(data)
     return Features("classifier", judge.name, lambda images: judges.judge(judge, images)[::-1])
@@ -108,7 +108,7 @@ def custom(spec: str, data: Dataset) -> Features:
             raise InputError(f"{spec} made {what}, not a row of numbers of each")
         return rows, None
 
-    probe = of(data.image[:64])[0].astype(np.float16)  # not every last digit of another machine's
+    probe = of(data["image"][:64])[0].astype(np.float16)  # not every last digit of another machine's
     digest = hashlib.sha256(np.ascontiguousarray(probe)).hexdigest()[:12]
     return Features(re.sub(r"\W+", "_", spec), f"{spec}, {digest} on {data.digest}", of)
 
@@ -133,4 +133,4 @@ def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
 
 def usual(data: Dataset) -> Features:
     """What a training run is watched by: the classifier's features, or cells where there are no labels."""
-    return CELLS if data.label is None else classifier(data)
+    return CELLS if data.get("label") is None else classifier(data)

@@ -19,8 +19,8 @@ from flax import serialization
 from jax import lax
 
 from jaxgan import cache
+from jaxgan.data import Dataset
 from jaxgan.data.resident import rows
-from jaxgan.data.sources import Dataset
 from jaxgan.nn.conv import Conv
 
 VERSION = 2  # of this file's network and training; part of the cached file's name
@@ -108,15 +108,15 @@ def train(data: Dataset) -> Judge:
     Raises:
       ValueError: if the set has no labels.
     """
-    if data.label is None:
+    if data.get("label") is None:
         raise ValueError(f"{data.name} has no labels to train a judge on")
-    order = np.random.default_rng(0).permutation(len(data.label))
+    order = np.random.default_rng(0).permutation(len(data["label"]))
     held, kept = order[::HELD_OUT], np.delete(order, np.s_[::HELD_OUT])
     n_classes = len(data.classes)
-    arrays = {"image": jnp.asarray(data.image[kept]), "label": jnp.asarray(data.label[kept])}
+    arrays = {"image": jnp.asarray(data["image"][kept]), "label": jnp.asarray(data["label"][kept])}
     params = jax.device_get(_train(arrays, jax.random.key(0), n_classes))
-    logits, _ = judge(Judge(params, n_classes, 0.0, ""), data.image[held])
-    accuracy = float((logits.argmax(1) == data.label[held]).mean())
+    logits, _ = judge(Judge(params, n_classes, 0.0, ""), data["image"][held])
+    accuracy = float((logits.argmax(1) == data["label"][held]).mean())
     return Judge(params, n_classes, accuracy, data.digest)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgan import cache
 from jaxgan.config import InputError
-from jaxgan.data.sources import Dataset
+from jaxgan.data import Dataset
 from jaxgan.metrics.features import Features, usual
 from jaxgan.metrics.frechet import Moments, frechet_distance, moments
 from jaxgan.metrics.neighbours import yardstick
@@ -49,7 +49,7 @@ class Reference:
     @cached_property
     def yardstick(self) -> tuple[np.ndarray, float] | None:
         """As `neighbours.yardstick`, of the training images."""
-        return yardstick(self.train.image)
+        return yardstick(self.train["image"])
 
     @property
     def tells_classes(self) -> bool:
@@ -92,16 +92,17 @@ def _statistics(data: Dataset, features: Features, pairs: int) -> dict[str, np.n
                 return dict(kept)
         except (ValueError, EOFError, zipfile.BadZipFile):
             path.unlink()  # cut short: make it anew
-    real = _measure(features, data.image, data.label)
+    real = _measure(features, data["image"], data.get("label"))
     order = np.random.default_rng(0).permutation(len(real.image))
-    classes = data.label if features.kind == "classifier" and data.label is not None else np.zeros(len(order))
+    label = data.get("label")
+    classes = label if features.kind == "classifier" and label is not None else np.zeros(len(order))
     mean, covariance = moments(real.features)
     index = order[:pairs]  # in an order that means nothing: a part of it is a sample too
     found = {
         "mean": mean,
         "covariance": covariance,
         "floor": frechet_distance(*(moments(real.features[half]) for half in np.array_split(order, 2))),
-        "std": spread(data.image, classes),
+        "std": spread(data["image"], classes),
         "index": index,
         "features": real.features[index],
     }
@@ -127,7 +128,7 @@ def reference(
     features = usual(train) if features is None else features
     kept = _statistics(data, features, pairs)
     index = kept["index"]
-    label = None if data.label is None else data.label[index]
+    label = None if data.get("label") is None else data["label"][index]
     return Reference(
         data=data,
         train=train,
@@ -135,7 +136,7 @@ def reference(
         moments=Moments(kept["mean"], kept["covariance"]),
         floor=float(kept["floor"]),
         std=float(kept["std"]),
-        rows=Sample(data.image[index], label, kept["features"], kept.get("logits")),
+        rows=Sample(data["image"][index], label, kept["features"], kept.get("logits")),
         pairs=pairs,
     )
 
@@ -146,7 +147,7 @@ def measure(ref: Reference, images, label=None) -> Sample:
     Raises:
       InputError: if the images are of another size or type than the reference's, or a feature is not finite.
     """
-    size, expected = list(images.shape[1:]), list(ref.data.image.shape[1:])
+    size, expected = list(images.shape[1:]), list(ref.data["image"].shape[1:])
     if size != expected:
         raise InputError(f"the images are {size}, those of {ref.data.name} {expected}")
     return _measure(ref.features, images, label)

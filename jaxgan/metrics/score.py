@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from importlib import metadata
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +19,11 @@ class Protocol:
     better: str  # lower, higher, or nearer to what
     version: int  # of the metric's definition here
     features: str  # what they are, with the hash of what they were made from and how images are resized
-    reference: str  # the real images' set and split
+    reference: str  # the real data's set and split
     reference_digest: str  # of their contents
     n_reference: int
     n_fake: int
-    generator: str  # EMA, live, or where else the images are from
+    generator: str  # EMA, live, or where else the samples are from
     batch_norm: str
     quantised: str
     truncation: float | None  # |z| below this; None is all of them
@@ -49,9 +50,35 @@ class Score(NamedTuple):
         return self.protocol.metric
 
 
+class Sampling(NamedTuple):
+    """How samples came about."""
+
+    generator: str  # EMA or live, or where else they are from
+    seed: int = 0  # of the latents
+    truncation: float | None = None
+    batch_norm: str = "running statistics"
+
+
+def version() -> str:
+    """Of the code that a score is taken by."""
+    return metadata.version("jaxgan")
+
+
 def difference(a: Score, b: Score) -> str | None:
     """The first way in which the protocols differ, as `field: x, not y`; None if they are the same."""
     return first_difference(asdict(a.protocol), asdict(b.protocol))
+
+
+def table(found: list[Score]) -> str:
+    """The scores as lines: each with its interval and, below, its protocol where that changes."""
+    lines, before = [], None
+    for score in found:
+        around = "" if score.interval is None else "  {:.4g} to {:.4g}".format(*score.interval)
+        lines.append(f"{score.name:22} {score.value:<9.4g}{around}  ({score.protocol.better} is better)")
+        if (short := str(score.protocol)) != before:
+            lines.append(f"    {short}")
+            before = short
+    return "\n".join(lines)
 
 
 def to_record(score: Score, step: int | None) -> dict:

@@ -1,7 +1,6 @@
 """Every metric as a score of generated images, with its interval and its protocol."""
 
 from collections.abc import Callable, Iterable
-from importlib import metadata
 from typing import NamedTuple
 
 import jax
@@ -9,23 +8,14 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxgan.config import InputError, one_of
-from jaxgan.data.sources import Dataset
+from jaxgan.data import Dataset
+from jaxgan.data.sources import image_set
 from jaxgan.metrics import classification_accuracy, judge, kid, manifold, ms_ssim, patch_swd, two_sample
 from jaxgan.metrics.frechet import fid_infinity, frechet_distance, intra_class_distances, moments
 from jaxgan.metrics.inception_score import inception_score
 from jaxgan.metrics.neighbours import memorisation
 from jaxgan.metrics.reference import Reference, Sample, measure, short_name, spread
-from jaxgan.metrics.score import Protocol, Score, intervals
-
-
-class Sampling(NamedTuple):
-    """How generated images came about."""
-
-    generator: str  # EMA or live, or where else they are from
-    seed: int = 0  # of the latents
-    truncation: float | None = None
-    batch_norm: str = "running statistics"
-
+from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, version
 
 PAIRS = -1
 
@@ -87,7 +77,7 @@ def _agreement(ref, fake):
 
 def _cas(ref, fake):
     def fit(images, label):
-        learned = judge.train(Dataset("samples", images, label, ref.train.classes))
+        learned = judge.train(image_set("samples", images, label, ref.train.classes))
         return lambda real: judge.judge(learned, real)[0].argmax(1)
 
     score = classification_accuracy.classification_accuracy_score
@@ -228,7 +218,7 @@ def check(metrics: Iterable[str], kind: str, data: Dataset, *, conditional: bool
             raise InputError(f"{wanted} needs a classifier's logits: take --features classifier or inception")
         if needs == "label" and not conditional:
             raise InputError(f"{wanted} needs images asked for by label, of a conditional generator")
-        if needs == "label" and data.label is None:
+        if needs == "label" and data.get("label") is None:
             raise InputError(f"{wanted} needs a labelled reference; {data.name} has no labels")
         if wanted == "agreement" and kind != "classifier":
             raise InputError("agreement is with the classifier of the data: take --features classifier")
@@ -272,18 +262,6 @@ def evaluate(
     return found
 
 
-def table(found: list[Score]) -> str:
-    """The scores as lines: each with its interval and, below, its protocol where that changes."""
-    lines, before = [], None
-    for score in found:
-        around = "" if score.interval is None else "  {:.4g} to {:.4g}".format(*score.interval)
-        lines.append(f"{score.name:22} {score.value:<9.4g}{around}  ({score.protocol.better} is better)")
-        if (short := str(score.protocol)) != before:
-            lines.append(f"    {short}")
-            before = short
-    return "\n".join(lines)
-
-
 def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampling) -> Protocol:
     features = ref.features.name
     if metric.needs == "pixels" or (metric.needs == "classes" and not ref.tells_classes):
@@ -292,7 +270,7 @@ def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampl
         features = f"classifier v{judge.VERSION}, of five sixths of the samples"
     compared = {"train": ref.train, "none": None}.get(metric.real, ref.data)
     real = {
-        "all": len(ref.data.image),
+        "all": len(ref.data["image"]),
         "rows": len(ref.rows.image),
         "as many": min(n, len(ref.rows.image)),
         "train": len(ref.yardstick[0]) if metric.real == "train" else 0,
@@ -312,5 +290,5 @@ def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampl
         quantised="uint8",
         truncation=sampling.truncation,
         seed=sampling.seed,
-        code=metadata.version("jaxgan"),
+        code=version(),
     )

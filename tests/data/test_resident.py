@@ -48,7 +48,8 @@ def test_batches_are_scaled_and_belong_together(key):
         "label": jnp.arange(20, dtype=jnp.int32),
     }
     state = SimpleNamespace(key=key, step=jnp.int32(3))
-    batch = jax.jit(lambda: resident.batches(data, state, jnp.arange(4), batch_size=4, n_critic=2))()
+    draw = lambda key, i: resident.draw(data, key, i, jnp.arange(4), batch_size=4)  # noqa: E731
+    batch = jax.jit(lambda: resident.batches(draw, state, n_critic=2))()
     assert batch["image"].shape == (2, 4, 1, 1, 1)
     assert batch["image"].dtype == jnp.float32
     expected = batch["label"] * 12 / 127.5 - 1

@@ -161,7 +161,7 @@ def test_stacked_modes_of_the_real_digits(key):
     """Of N samples of K equal modes K (1 - (1 - 1/K)^N) are seen; the KL's mean is (K - 1) / (2 N)."""
     digits = load("digits", image_size=8)
     n = 10_000
-    _, mode = jax.jit(stacked_digits)(key, jnp.arange(n), digits.image, digits.label)
+    _, mode = jax.jit(stacked_digits)(key, jnp.arange(n), digits["image"], digits["label"])
     seen = jnp.stack([mode // 100, mode // 10 % 10, mode % 10], 1)
     score = jax.jit(stacked_modes)
     figures = score(seen)

@@ -7,7 +7,8 @@ import pytest
 
 from jaxgan import cache
 from jaxgan.config import InputError
-from jaxgan.data import Dataset, load
+from jaxgan.data import load
+from jaxgan.data.sources import image_set
 from jaxgan.metrics import features, judge, reference
 from jaxgan.metrics.frechet import frechet_distance, merge, moments, statistics
 
@@ -29,7 +30,7 @@ def test_the_classifier_is_right_on_digits_that_it_never_saw(digits, ref):
 
 
 def test_the_statistics_are_those_of_all_images_and_are_made_once(ref, digits, monkeypatch):
-    expected = moments(features.classifier(digits).of(digits.image)[0])
+    expected = moments(features.classifier(digits).of(digits["image"])[0])
     for ours, theirs in zip(ref.moments, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     monkeypatch.setattr(judge, "train", lambda data: pytest.fail("trained again"))
@@ -60,15 +61,15 @@ def test_a_damaged_judge_is_trained_anew(digits, monkeypatch):
 def test_fewer_pairs_are_other_rows_and_another_cache(ref, digits):
     few = reference.reference(digits, pairs=100)
     assert len(few.rows.image) == 100
-    assert len(ref.rows.image) == len(digits.image)
+    assert len(ref.rows.image) == len(digits["image"])
     np.testing.assert_array_equal(few.moments[0], ref.moments[0])
 
 
 @pytest.mark.parametrize("spec", ["classifier", "raw", "cells", "projection"])
 def test_every_feature_space_has_a_row_an_image_whatever_the_batch(spec, digits):
     space = features.named(spec, digits)
-    together = space.of(digits.image[:70])[0]
-    apart = np.concatenate([space.of(digits.image[i : i + 7])[0] for i in range(0, 70, 7)])
+    together = space.of(digits["image"][:70])[0]
+    apart = np.concatenate([space.of(digits["image"][i : i + 7])[0] for i in range(0, 70, 7)])
     assert together.shape[0] == 70
     np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-5)
 
@@ -137,9 +138,11 @@ def test_a_function_of_the_users_has_its_source_in_its_name(digits):
     space = features.named(f"{__name__}:mean_colour", digits)
     assert space.kind.endswith("test_reference_mean_colour")
     assert space.name.endswith(f" on {digits.digest}")
-    np.testing.assert_array_equal(space.of(digits.image[:5])[0], digits.image[:5].mean((1, 2)))
+    np.testing.assert_array_equal(space.of(digits["image"][:5])[0], digits["image"][:5].mean((1, 2)))
     found = reference.reference(digits, space)
-    assert frechet_distance(moments(mean_colour(digits.image)), found.moments) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(moments(mean_colour(digits["image"])), found.moments) == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,9 +169,9 @@ def test_images_that_cannot_be_measured_are_told(ref, digits):
         reference.measure(ref_of(space), np.zeros((3, 8, 8, 1), np.float32))
     broken = features.Features("broken", "of this test", lambda x: (np.array([[1.0], [np.nan]]), None))
     with pytest.raises(InputError, match="features of 1 of 2 images are not finite \\(of this test\\)"):
-        reference.measure(ref_of(broken), digits.image[:2])
+        reference.measure(ref_of(broken), digits["image"][:2])
     with pytest.raises(InputError, match="has no labels to train a classifier on"):
-        features.named("classifier", Dataset("plain", digits.image, None, ()))
+        features.named("classifier", image_set("plain", digits["image"]))
 
 
 def test_devices_and_batches_make_the_same_statistics(ref):
@@ -193,4 +196,4 @@ def test_devices_and_batches_make_the_same_statistics(ref):
     ],
 )
 def test_a_data_set_has_a_short_name(name, short):
-    assert reference.short_name(Dataset(name, np.zeros((1, 1, 1, 1), np.uint8), None, ())) == short
+    assert reference.short_name(image_set(name, np.zeros((1, 1, 1, 1), np.uint8))) == short

@@ -1,0 +1,156 @@
+"""A data set is named arrays, and a way to make batches of them."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgan.config import InputError
+from jaxgan.data import resident
+
+
+def _flat(arrays: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each array by its name, and those of a group by `group/name`."""
+    for name, x in arrays.items():
+        if isinstance(x, Mapping):
+            yield from _flat(x, f"{prefix}{name}/")
+        else:
+            yield prefix + name, x
+
+
+def _checked(data: str, name: str, x) -> np.ndarray:
+    """The array in a type that a device holds.
+
+    Raises:
+      InputError: if it is of objects or text, has no examples, or has a number that is not finite or too large.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"{data}: {name!r} is of {x.dtype}; a device holds numbers alone: encode it first")
+    if x.ndim == 0 or x.size == 0:
+        raise InputError(f"{data}: {name!r} is {x.dtype}{list(x.shape)}: it has no examples")
+    if x.dtype.kind == "f":
+        if bad := int((~np.isfinite(x.reshape(len(x), -1)).all(1)).sum()):
+            raise InputError(
+                f"{data}: {name!r} is not finite in {bad} of {len(x)} examples; mend or remove them"
+            )
+        return x.astype(np.float32) if x.itemsize > 4 else x
+    if x.dtype.kind in "iu" and x.itemsize > 4:
+        if np.abs(x).max() >= 2**31:
+            raise InputError(f"{data}: {name!r} has integers of 2^31 and more; number them from 0")
+        return x.astype(np.int32)
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Named arrays of any shape and type that share their first axis, the example.
+
+    An entry that is a dict is a group, such as one of two domains that nothing pairs: its arrays share a first
+    axis of their own, and each group is drawn in an order of its own.
+
+    Raises:
+      InputError: if an array is of objects or text, empty or not finite, or lengths differ where they must not.
+    """
+
+    name: str
+    arrays: Mapping[str, Any]
+    # What else is known, as JSON has it: the names of classes, a vocabulary. A config's fields of these names
+    # take these values.
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    # (arrays, key, draw, slot) -> the draw-th batch, of a set that has no end: then `arrays` are what it is made
+    # from. None: `resident.draw`, each example once an epoch.
+    sampler: Callable | None = None
+
+    def __post_init__(self):
+        if not self.arrays:
+            raise InputError(f"{self.name} has no arrays")
+        if "slot" in self.arrays:
+            raise InputError(
+                f"{self.name}: 'slot' is each example's place in a batch; name that array otherwise"
+            )
+
+        def checked(arrays, prefix=""):
+            return {
+                name: checked(x, f"{prefix}{name}/")
+                if isinstance(x, Mapping)
+                else _checked(self.name, prefix + name, x)
+                for name, x in arrays.items()
+            }
+
+        object.__setattr__(self, "arrays", checked(self.arrays))
+        if self.sampler is None:
+            self._check_lengths()
+
+    def _check_lengths(self):
+        for group, arrays in [
+            ("", self.arrays),
+            *((k, x) for k, x in self.arrays.items() if isinstance(x, dict)),
+        ]:
+            lengths = {k: len(x) for k, x in arrays.items() if not isinstance(x, dict)}
+            if len(set(lengths.values())) > 1:
+                told = ", ".join(f"{k} {n}" for k, n in lengths.items())
+                where = f"{self.name}/{group}" if group else self.name
+                raise InputError(
+                    f"{where} has arrays of several lengths: {told}. Make them one, or give those that nothing "
+                    "pairs a group of their own: {'a': {...}, 'b': {...}}"
+                )
+
+    def __getitem__(self, name: str):
+        return self.arrays[name]
+
+    def get(self, name: str):
+        """The array of that name, or None."""
+        return self.arrays.get(name)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels, if there are any."""
+        return tuple(self.facts.get("classes", ()))
+
+    @property
+    def size(self) -> float:
+        """How many examples there are, of the smallest group; infinite where they are drawn anew."""
+        return math.inf if self.sampler else min(len(x) for _, x in _flat(self.arrays))
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the contents: 16 hexadecimal digits."""
+        h = hashlib.sha256()
+        for name, x in _flat(self.arrays):
+            h.update(f"{name}{x.shape}{x.dtype}".encode())
+            h.update(np.ascontiguousarray(x))
+        return h.hexdigest()[:16]
+
+    @property
+    def shapes(self) -> dict[str, str]:
+        """Each array's type and shape, such as `uint8[1797, 16, 16, 1]`."""
+        return {name: f"{x.dtype}{list(x.shape)}" for name, x in _flat(self.arrays)}
+
+    def batch(self, arrays, key, draw, slot, *, batch_size: int) -> dict:
+        """The draw-th batch of the key's run, [len(slot), ...].
+
+        Args:
+          arrays: this set's, on a device.
+          slot: i32[B], the examples' places in the global batch of `batch_size`.
+        """
+        if self.sampler is not None:
+            return {**self.sampler(arrays, key, draw, slot), "slot": slot}
+        return resident.draw(arrays, key, draw, slot, batch_size=batch_size)
+
+    def example(self, batch_size: int) -> dict:
+        """The shapes and types of a batch."""
+        arrays = jax.eval_shape(lambda: jax.tree.map(jax.numpy.asarray, self.arrays))
+        slot = jax.ShapeDtypeStruct((batch_size,), np.int32)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        return jax.eval_shape(
+            lambda arrays, key, slot: self.batch(arrays, key, 0, slot, batch_size=batch_size),
+            arrays,
+            key,
+            slot,
+        )

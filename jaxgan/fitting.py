@@ -1,0 +1,131 @@
+"""Training from a notebook or a script, with arrays, networks and a loss of one's own."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm.auto import tqdm
+
+from jaxgan import checkpoint, kinds, lanes, parallel, run, train
+from jaxgan.config import InputError, check
+from jaxgan.data import Dataset
+from jaxgan.game import GAN, GANState, Optimizers
+from jaxgan.kinds import Kind
+from jaxgan.program import Program, traceable
+from jaxgan.train import Loop
+
+
+class Fitted(NamedTuple):
+    """What training made."""
+
+    state: GANState
+    history: dict[str, np.ndarray]  # each figure of both players' updates, f32[steps]
+
+
+def fit(
+    gan: GAN | Callable,
+    opts: Optimizers,
+    arrays: Mapping | Dataset,
+    *,
+    steps: int,
+    batch_size: int = 64,
+    n_critic: int = 1,
+    seed: int = 0,
+    train_step: Callable | None = None,
+    out: str | Path | None = None,
+    kind: Kind | None = None,
+    loop: Loop | None = None,
+) -> Fitted:
+    """Trains a game, as the command line does: whole chunks of steps in a compiled scan, the data on the device.
+
+    Args:
+      gan: the game, for one device; or a function of a device axis's name (or None) that makes it, for all.
+      opts: both players' optimisers.
+      arrays: named arrays [N, ...] of any shapes, as `Dataset`; those of uint8 are scaled to [-1, 1].
+      steps: generator updates.
+      batch_size: real examples in one update of D.
+      n_critic: updates of D for one of G.
+      seed: of the run's key.
+      train_step: the order of a step's updates, if it is not `steps.train_step`.
+      out: a folder for all that a run has: figures, pictures, checkpoints, scores. Where it holds this very
+        run already, training goes on from its newest checkpoint.
+      kind: of the data, for pictures and scores; the default is images.
+      loop: how the host runs it, with `out`; see `Loop`.
+
+    Returns:
+      The state after the last step, and the figures of all steps.
+
+    Raises:
+      InputError: if data, game and sizes do not go together, or a figure is no longer finite.
+    """
+    data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
+    loop = loop or Loop(devices=0 if callable(gan) and not isinstance(gan, GAN) else 1, log_every=1)
+    if isinstance(gan, GAN) and (n := len(jax.local_devices())) > 1 and loop.devices == 1:
+        print(f"one of {n} devices is used: give a function, axis -> GAN, to use all")
+    cfg = run.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None)
+    check(cfg)
+    method = run.fitted(gan, opts, kind or kinds.default)
+    if train_step is not None:
+        method = method._replace(train_step=lambda cfg: train_step)
+    if out is None:
+        return _in_memory(method, cfg, loop, data)
+    return _in_a_folder(method, cfg, loop, data, Path(out))
+
+
+def _in_memory(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset) -> Fitted:
+    devices = train.devices_for(cfg, loop, data)
+    names = traceable(method, cfg, data, len(devices), loop.accumulate)
+    program = Program(method, cfg, names, data, tuple(devices), loop.accumulate)
+    state = parallel.replicate(program.initial(jax.random.key(cfg.seed), program.numbers(cfg)), devices)
+    inputs = (
+        parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices),
+        jnp.arange(cfg.batch_size),
+    )
+    history, step = [], 0
+    with tqdm(total=cfg.steps, unit="step") as bar:
+        while step < cfg.steps:
+            length = train.length_of(step, cfg.steps, dataclasses.replace(loop, **_NO_STOPS))
+            state, figures = program.chunk(state, given, slot, length)
+            history.append({name: np.asarray(values) for name, values in figures.items()})
+            if bad := lanes.first_bad(step + 1, history[-1]):
+                raise InputError(
+                    f"{bad[0]} is not finite at step {bad[1]}; lower the learning rates, or try another loss"
+                )
+            step += length
+            bar.update(length)
+            shown = {
+                name: f"{values[-1]:.2f}" for name, values in history[-1].items() if name.endswith("/loss")
+            }
+            bar.set_postfix(shown, refresh=False)
+    return Fitted(state, {name: np.concatenate([part[name] for part in history]) for name in history[0]})
+
+
+_NO_STOPS = {"sample_every": 0, "evaluate_every": 0, "checkpoint_every": 0}
+
+
+def _in_a_folder(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset, out: Path) -> Fitted:
+    loop = dataclasses.replace(loop, log_every=1)
+    experiment = {"module": None, "file": None, "kind": None}
+    if (out / "config.json").exists():
+        record = run.read(out)
+        old = record["config"] | {"steps": cfg.steps}
+        if record["experiment"] != experiment or old != dataclasses.asdict(cfg):
+            raise InputError(f"{out} already holds another run; choose another folder")
+        train.go_on(method, {"": out}, {"": cfg}, loop, run.checked(record, data), record)
+    else:
+        train.begin(method, experiment, cfg, loop, data, out)
+    example = data.example(cfg.batch_size)
+    abstract = jax.eval_shape(partial(run.initial_state, method.make, cfg, example)).replace(frozen=())
+    one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
+    with checkpoint.manager(out / "checkpoints", loop.keep) as latest:
+        state, _ = checkpoint.restore(latest, abstract)
+    rows = [row for row in run.rows(out) if "d/loss" in row or "g/loss" in row]
+    return Fitted(
+        state, {name: np.array([row[name] for row in rows], np.float32) for name in rows[0] if name != "step"}
+    )

@@ -1,0 +1,306 @@
+"""Images uint8[N, H, W, C], with labels where the set has them."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from jaxgan import plots
+from jaxgan.config import Count, InputError, Natural, one_of
+from jaxgan.data import Dataset
+from jaxgan.data import load as read
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares
+from jaxgan.metrics import features, scores
+from jaxgan.metrics import judge as judges
+from jaxgan.metrics.neighbours import nearest
+from jaxgan.metrics.reference import Reference, measure, reference
+from jaxgan.metrics.score import Sampling, Score
+
+SCORED = 5000  # samples behind a score while training
+MOST = 16  # classes in a grid
+FEWEST = 4  # images that a score takes
+JUDGED = 2000  # samples behind the shares of classes in a report
+SHOWN = 100  # samples in a report at most
+PAIRS = 50  # samples beside their nearest training images there
+PATHS, POINTS = 10, 8  # interpolations there, and the samples on each
+CLASSES, EACH = 20, 10  # classes there at most, and samples of each
+
+
+def load(cfg, data_dir: str | None) -> Dataset:
+    """The set that a config names by `data`, `split`, `image_size` and `channels`."""
+    if cfg.split != type(cfg).split and not cfg.data.startswith("tfds:"):
+        raise InputError(f"--split {cfg.split}: {cfg.data} has no splits; only sets of TFDS have")
+    data = read(
+        cfg.data,
+        image_size=cfg.image_size,
+        channels=cfg.channels,
+        split=cfg.split,
+        data_dir=data_dir,
+    )
+    if data.size < FEWEST:
+        raise InputError(f"{data.name} has {data.size} images; a score needs {FEWEST} or more")
+    found = {"channels": data["image"].shape[-1]}
+    if hasattr(cfg, "n_classes"):
+        if not data.classes:
+            raise InputError(f"{data.name} has no labels, and a conditional generator needs them")
+        found["n_classes"] = len(data.classes)
+    return Dataset(data.name, data.arrays, {**data.facts, **found})
+
+
+def ask(data: Dataset) -> dict[str, np.ndarray]:
+    """A label of each class."""
+    if "label" not in data.arrays:
+        return {}
+    n = len(data.classes) or int(data["label"].max()) + 1
+    return {"label": np.arange(n, dtype=np.int32)}
+
+
+def condition(facts, value, n: int) -> np.ndarray:
+    """Labels i32[n] of a class's name, its number, or numbers [n].
+
+    Raises:
+      InputError: if it is none of the classes.
+    """
+    classes = tuple(facts.get("classes", ()))
+    named = ", ".join(f"{i} {name}" for i, name in enumerate(classes))
+    if isinstance(value, str):
+        if value in classes:
+            value = classes.index(value)
+        elif value.isdecimal() and int(value) < len(classes):
+            value = int(value)
+        else:
+            raise InputError(f"label {value!r} is not one of {', '.join(classes)}")
+    label = np.asarray(value, np.int32)
+    if classes and (label.min() < 0 or label.max() >= len(classes)):
+        raise InputError(f"label {label.max()} is not one of the classes: {named}")
+    return np.broadcast_to(label, (n,))
+
+
+def _samples(data: Dataset, made: Made) -> np.ndarray:
+    """A grid, with a column a class where it was asked for classes."""
+    return plots.grid(made.samples, min(len(ask(data)["label"]), MOST) if made.asked else 8)
+
+
+def _neighbours(data: Dataset, made: Made, rows) -> np.ndarray:
+    """Samples, each beside its nearest training image."""
+    images = made.samples[:32]
+    index, _ = nearest(images, data["image"])
+    return plots.neighbours(images, data["image"][index])
+
+
+def _write_png(path, samples, facts, columns) -> None:
+    plots.picture(plots.grid(samples, columns)).save(path)
+
+
+def _write_npz(path, samples, facts, columns) -> None:
+    np.savez_compressed(path, image=samples)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score a run's checkpoints, or other images beside the run's data. The metrics are"""
+
+    metrics: tuple[str, ...] = ()  # of those above; the usual ones if not given
+    features: tuple[str, ...] = ()
+    """classifier (of the data's own labels), inception (its weights are downloaded once, or the file that
+    $JAXGAN_INCEPTION names), raw, cells (8x8 mean pixels), projection, or a MODULE:FUNCTION of your own;
+    classifier or, without labels, cells if not given"""
+    pairs: Count = 5000  # real ones and samples, at most, where each is compared with each
+    resize: Literal["legacy", "tensorflow", "clean"] = "legacy"
+    """to Inception's size, as pytorch-fid, the original or clean-fid does"""
+    groups: Natural = 10  # of samples, left out in turn for the intervals; 0: none
+
+
+Options.__doc__ += "".join(
+    f"\n\n{name}: {metric.about} ({metric.better} is better)" for name, metric in scores.METRICS.items()
+)
+
+
+class Part(NamedTuple):
+    """The metrics that are taken on some features."""
+
+    ref: Reference
+    metrics: list[str]
+
+
+def _usual(ref: Reference, n: int, conditional: bool) -> list[str]:
+    """The metrics if none are named, of those that so many samples and the data can have."""
+    fewest = min(n, len(ref.rows.image))
+    more = {"kd": 2, "precision_recall": 4, "density_coverage": 6}  # rows that they need
+    first, *others = scores.usual(ref, conditional=conditional)
+    return [first, *(metric for metric, needed in more.items() if fewest >= needed), *others]
+
+
+def plan(train: Dataset, real: Dataset, options: Options, *, n: int, conditional: bool) -> list[Part]:
+    """References and metrics that go together; what is not named after features is on the first alone.
+
+    Args:
+      train: what the generator has seen.
+      real: the reference's images.
+      n: how many samples there will be.
+      conditional: whether they will have labels.
+
+    Raises:
+      InputError: if a metric or a feature is unknown or cannot be had.
+    """
+    if options.groups == 1:
+        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    for metric in options.metrics:
+        one_of("--metrics", metric, scores.METRICS)
+    parts = []
+    spaces = [features.named(s, train, options.resize) for s in options.features]
+    for i, space in enumerate(spaces or [features.usual(train)]):
+        asked = [m for m in options.metrics if i == 0 or scores.METRICS[m].named]
+        scores.check(asked, space.kind, real, conditional=conditional)
+        ref = reference(real, space, train=train, pairs=options.pairs)
+        if not options.metrics:
+            asked = [m for m in _usual(ref, n, conditional) if i == 0 or scores.METRICS[m].named]
+        if asked:
+            parts.append(Part(ref, asked))
+    return parts
+
+
+def judge(
+    data: Dataset,
+    *,
+    conditional: bool,
+    options: Options | None = None,
+    real: Dataset | None = None,
+    n: int = SCORED,
+) -> Judge:
+    """Scores on a classifier's features, or cells where there are no labels; the usual ones while training.
+
+    Args:
+      conditional: whether samples are asked for by label.
+      options: what to score instead.
+      real: what to compare with, if not what was trained on.
+      n: samples behind a score.
+    """
+    if data.get("image") is None:
+        raise InputError(f"{data.name} has no array 'image', but {', '.join(data.arrays)}")
+    if options is not None:
+        return _asked_for(data, options, data if real is None else real, n, conditional)
+    if data.classes:
+        right = judges.cached(data).accuracy
+        print(f"judge of the classes: {right:.1%} right on held-out real images")
+    ref = reference(data)
+    watched = scores.name("fd", ref)
+
+    known = []  # the samples that were measured last, and how
+
+    def fake(made: Made):
+        if not known or known[0] is not made:
+            known[:] = made, measure(ref, made.samples, made.asked["label"] if conditional else None)
+        return known[1]
+
+    def watch(made: Made) -> dict[str, float]:
+        return {watched: scores.distance(ref, made.samples)}
+
+    def all_scores(made: Made, sampling: Sampling) -> list[Score]:
+        return scores.evaluate(ref, fake(made), scores.usual(ref, conditional=conditional), sampling)
+
+    def remarks(made: Made, rows):
+        shares = scores.class_shares(ref, fake(made))
+        lines = [f"two halves of the data are {ref.floor:.2f} apart"]
+        if shares:
+            lines.append("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+        return {"two_halves_of_the_data": ref.floor, "class_shares": shares}, lines
+
+    return Judge(n, watch, all_scores, remarks)
+
+
+def _asked_for(data: Dataset, options: Options, real: Dataset, n: int, conditional: bool) -> Judge:
+    parts = plan(data, real, options, n=n, conditional=conditional)
+
+    def all_scores(made: Made, sampling: Sampling) -> list[Score]:
+        found = []
+        for ref, metrics in parts:
+            fake = measure(ref, made.samples, made.asked["label"] if conditional else None)
+            found += scores.evaluate(ref, fake, metrics, sampling, groups=options.groups)
+        return found
+
+    return Judge(n, lambda made: {}, all_scores)
+
+
+def panels(data: Dataset, generator, key, rows) -> list[Panel]:
+    """Samples, their nearest training images, interpolations, and what a judge sees of the classes."""
+    labelled, asked = bool(data.classes), generator.asked is not None
+    n = JUDGED if labelled else SHOWN
+    images = _sampled(generator, key, n, generator.drawn(data, n))
+    near = data["image"][nearest(images[:PAIRS], data["image"])[0]]
+    pairs = np.stack([images[: len(near)], near], 1).reshape(-1, *near.shape[1:])
+    paths = generator.decoded(generator.interpolate(key, PATHS, POINTS))
+    title = "Samples, each with its nearest training image"
+    found = [
+        Panel("Samples", plots.Tiles(images[:SHOWN], title="Samples"), "As they were drawn, none left out."),
+        Panel(
+            "Nearest training images",
+            plots.Tiles(pairs, close=2, title=title),
+            "At the right of each sample the training image nearest to it, by Euclidean distance of pixels.",
+        ),
+        Panel(
+            "Interpolations",
+            plots.Tiles(paths, POINTS, close=POINTS, title="Interpolations"),
+            f"Each row is a path between two latents{', one class a path' if asked else ''}.",
+        ),
+    ]
+    return found + (_classes(data, generator, images, key) if labelled else [])
+
+
+def _classes(data: Dataset, generator, images, key) -> list[Panel]:
+    names, asked = tuple(generator.facts["classes"]), generator.asked is not None
+    of = judges.cached(data)
+    seen = judges.judge(of, images)[0].argmax(1)
+    shown = min(CLASSES, len(names))
+    if asked:
+        label = np.arange(EACH * shown, dtype=np.int32) % shown
+        grid = list(_sampled(generator, key, len(label), {"label": label}))
+        title = "Classes, as asked for"
+        text = "Each column has the samples of a label that the generator was asked for."
+    else:
+        each = [images[seen == c] for c in range(shown)]
+        empty = plots.empty(images.shape[1:])
+        grid = [each[c][r] if r < len(each[c]) else empty for r in range(EACH) for c in range(shown)]
+        title = "Classes, as a judge sees them"
+        text = (
+            "The generator takes no label: a column has the samples that a judge, a classifier of the "
+            "data's labels, sees as the class. Where it found fewer, cells stay empty."
+        )
+    if shown < len(names):
+        text += f" The first {shown} of {len(names)} classes."
+    fake, real = (np.bincount(x, minlength=len(names)) / len(x) for x in (seen, data["label"]))
+    right = f"Of {JUDGED:,} samples, by a judge that is right on {of.accuracy:.1%} of held-out real images."
+    tiles = plots.Tiles(grid, shown, EACH, names=names[:shown], title=title)
+    return [
+        Panel("Classes", tiles, text, half=False),
+        Panel("Shares of classes", Shares(names, fake, real), right, half=False),
+    ]
+
+
+def _sampled(generator, key, n: int, asked: dict | None) -> np.ndarray:
+    """n samples as uint8[n, H, W, C], under a progress bar."""
+    z = generator.gan.latent(key, jnp.arange(n))
+    parts = []
+    for i in tqdm(range(0, n, 250), desc="samples", leave=False, delay=1, disable=None):
+        part = slice(i, i + 250)
+        label = asked["label"][part] if asked else None
+        parts.append(generator.decoded(generator.of(jax.tree.map(lambda x, p=part: x[p], z), label)))
+    return np.concatenate(parts)
+
+
+images = Kind(
+    load=load,
+    judge=judge,
+    show=_samples,
+    write={".png": _write_png, ".npz": _write_npz},
+    finals={"neighbours": _neighbours},
+    panels=panels,
+    decode=plots.to_uint8,
+    ask=ask,
+    condition=condition,
+    options=Options,
+    unit="images",
+)

@@ -1,0 +1,83 @@
+"""What the loop and the commands must know of a kind of data: a few pure functions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Made(NamedTuple):
+    """Samples of a generator, and what there is to show and judge them by."""
+
+    samples: Any  # [n, ...], as the data set holds its examples (`Kind.decode`)
+    asked: dict | None  # what they were asked for: arrays [n, ...] by their names in the data; None: nothing
+    critic: Callable | None  # data [n, ...] -> D's logits at that step, in inference mode; None: not at hand
+    step: int
+
+
+class Judge(NamedTuple):
+    """How samples are scored beside a data set."""
+
+    n: int  # samples behind a score
+    watch: Callable  # Made -> {name: figure}; by the first a run is watched: lower is better
+    scores: Callable  # (Made, Sampling) -> [Score]; the first is the watched
+    # (Made, rows of metrics.jsonl) -> what else is known, as JSON, and the lines that tell it
+    remarks: Callable = lambda made, rows: ({}, [])
+
+
+class Shares(NamedTuple):
+    """How often each class is among samples and among the data, [K] each, in [0, 1]."""
+
+    names: tuple[str, ...]
+    fake: np.ndarray
+    real: np.ndarray
+
+
+class Panel(NamedTuple):
+    """A part of a report."""
+
+    heading: str
+    what: Any  # plots.Tiles, Shares, or a chart: draw(axis)
+    text: str = ""
+    half: bool = True  # as wide as half the page
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Score a run's checkpoints."""
+
+
+def _as_given(facts, value, n: int):
+    """The condition as arrays [n, ...]; a single one is asked for n times."""
+    value = np.asarray(value)
+    return np.broadcast_to(value, (n,)) if value.ndim == 0 else value
+
+
+class Kind(NamedTuple):
+    """A kind of data: images, points, pairs, ... The first four are needed, the others have a
+    plain default.
+
+    Samples are [n, ...], and an example that is asked for is a dict of arrays [n, ...], as a batch is.
+    """
+
+    load: Callable  # (cfg, data_dir) -> Dataset; InputError if it cannot be read
+    # (Dataset, *, conditional, options=None, real=None, n=...) -> Judge of n samples; `options` are those below,
+    # `real` is another set to compare with
+    judge: Callable
+    show: Callable  # (Dataset, Made) -> a picture of samples, uint8[H, W, C]; its moments make an animation
+    # Files by their suffix: (path, samples, facts, columns) writes them.
+    write: Mapping[str, Callable]
+    # Other pictures of the last moment by their names: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C] or
+    # None, where there is nothing to show
+    finals: Mapping[str, Callable] = MappingProxyType({})
+    panels: Callable = lambda data, generator, key, rows: []  # -> what a report shows: [Panel]
+    decode: Callable = np.asarray  # what G makes, [n, ...] -> as the data set holds it
+    # Dataset -> the examples that a generator which takes a condition is asked for, each in turn: {name: [M, ...]}
+    ask: Callable = lambda data: {}
+    condition: Callable = _as_given  # (facts, what a user asks for, n) -> arrays [n, ...]
+    of: str = "image"  # the array of the data set that G makes more of
+    shown: int = 64  # samples in a picture
+    options: type = NoOptions  # a dataclass of `judge`'s; its fields are flags of `jaxgan evaluate`
+    unit: str = "examples"

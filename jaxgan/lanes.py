@@ -1,0 +1,420 @@
+"""The runs of one loop. Each lane is a run of its own, in a folder of its own."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from PIL import Image
+from scipy import stats
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from jaxgan import cache, checkpoint, config, evaluate, parallel, plots, run
+from jaxgan.config import InputError, check, nearest
+from jaxgan.game import GANState
+from jaxgan.kinds import Judge, Made
+from jaxgan.metrics.score import Sampling, table
+from jaxgan.program import Program
+from jaxgan.random import fold
+
+FRAMES = 100  # at most, in the animation
+
+
+@dataclass
+class Lane:
+    """A run under way."""
+
+    name: str  # among the lanes of its loop; empty if it is alone
+    path: Path
+    cfg: Any
+    loop: Any
+    program: Program
+    judge: Judge
+    numbers: dict  # the program's arguments, as are
+    inputs: tuple  # the data's arrays on the devices, and the slots of a batch
+    gan: Any
+    state: GANState
+    progress: dict  # of the host: what a checkpoint holds beside the state
+    step: int
+    latest: ocp.CheckpointManager
+    best: ocp.CheckpointManager
+    rows: Any  # metrics.jsonl
+    events: SummaryWriter
+    began: float  # in seconds, less what earlier sittings took
+    pending: list = field(default_factory=list)  # (first step, figures) of chunks that are not written yet
+    failed: str | None = None  # why it was frozen
+
+    @property
+    def spent(self) -> bool:
+        """Whether its patience is."""
+        return 0 < self.loop.patience <= self.progress["stale"]
+
+
+def configs(cfg, seeds: int, values: str | None) -> dict[str, Any]:
+    """The lanes' configs by their names.
+
+    Args:
+      seeds: how many seeds, from the config's on.
+      values: FIELD=VALUE,VALUE,... or None.
+
+    Raises:
+      InputError: if the field is no number, or a value is none, or out of bounds.
+    """
+    found = {"": cfg}
+    if values is not None:
+        name, _, text = values.partition("=")
+        name = name.strip().replace("-", "_")
+        known = {f.name for f in dataclasses.fields(cfg)}
+        if name not in known:
+            raise InputError(f"--lanes {values}: there is no field {name!r}{nearest(name, known)}")
+        if name not in config.number_fields(type(cfg)):
+            raise InputError(
+                f"--lanes {values}: {name} is no number that one compiled program takes; start a run for each value"
+            )
+        found = {}
+        for part in text.split(","):
+            try:
+                own = dataclasses.replace(cfg, **{name: float(part)})
+            except ValueError:
+                raise InputError(f"--lanes {values}: {part!r} is no number") from None
+            check(own)
+            if f"{name}-{part.strip()}" in found:
+                raise InputError(f"--lanes {values}: {part.strip()} is there twice")
+            found[f"{name}-{part.strip()}"] = own
+    if seeds == 1:
+        return found
+    lanes = {}
+    for name, own in found.items():
+        for seed in range(cfg.seed, cfg.seed + seeds):
+            lanes[f"{name}-seed-{seed}".lstrip("-")] = dataclasses.replace(own, seed=seed)
+            check(lanes[f"{name}-seed-{seed}".lstrip("-")])
+    return lanes
+
+
+def read(root: Path) -> list[str]:
+    """The names of the lanes below a folder; [] if it is no folder of lanes."""
+    file = root / "lanes.json"
+    try:
+        return list(json.loads(file.read_text())["lanes"])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (ValueError, KeyError, TypeError, OSError) as e:
+        raise InputError(f"{file} is damaged ({e}); go on with each folder below it on its own") from None
+
+
+def check_free(root: Path) -> None:
+    """Raises InputError if there is something in a folder already."""
+    if read(root):
+        raise InputError(
+            f"{root} already holds lanes; go on with them by `jaxgan resume {root}`, or choose another --name"
+        )
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root} exists and is no folder of lanes; choose another --name")
+
+
+def write(root: Path, names: list[str], **facts) -> None:
+    """Writes lanes.json."""
+    content = json.dumps({"lanes": names, **facts}, indent=2) + "\n"
+    cache.write(root / "lanes.json", content.encode())
+
+
+def _abstract(state: GANState) -> GANState:
+    """The shapes, types and places of what a checkpoint holds of a state."""
+    saved = state.replace(frozen=())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), saved)
+
+
+@contextlib.contextmanager
+def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inputs: tuple) -> Iterator[Lane]:
+    """A lane at its newest checkpoint, or before its first step; metrics.jsonl is cut to match."""
+    numbers = program.numbers(cfg)
+    devices = list(program.devices)
+    with contextlib.ExitStack() as stack:
+        latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
+        best = stack.enter_context(checkpoint.manager(path / "best", 1))
+        state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
+        progress = {"best": None, "best_step": None, "stale": 0, "seconds": 0.0}
+        if (found := checkpoint.restore(latest, _abstract(state))) is not None:
+            state, progress = found[0].replace(frozen=state.frozen), found[1]
+            of = f"{name}: " if name else ""
+            print(f"{of}going on from the checkpoint of step {int(state.step)}")
+        step = int(state.step)
+        kept = [row for row in run.rows(path) if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        cache.write(path / "metrics.jsonl", text.encode())
+        yield Lane(
+            name=name,
+            path=path,
+            cfg=cfg,
+            loop=loop,
+            program=program,
+            judge=judge,
+            numbers=numbers,
+            inputs=inputs,
+            gan=program.method.make(cfg)[0],
+            state=state,
+            progress=progress,
+            step=step,
+            latest=latest,
+            best=best,
+            rows=stack.enter_context((path / "metrics.jsonl").open("a")),
+            events=stack.enter_context(SummaryWriter(str(path / "events"), purge_step=step + 1)),
+            began=time.monotonic() - progress["seconds"],
+        )
+
+
+@contextlib.contextmanager
+def guarded(lane: Lane) -> Iterator[None]:
+    """A figure that is not finite freezes this lane at its last finite state, and no other lane."""
+    try:
+        yield
+    except FloatingPointError as e:
+        reason, at = e.args
+        lane.pending = []
+        kept = _last_finite(lane, at - 1)
+        lane.failed = (
+            f"{reason} is not finite at step {at} and the run stopped there; "
+            f"the state of step {kept} is kept in {lane.path}. "
+            "Lower the learning rates, or try another loss, under a new --name"
+        )
+        if lane.name:
+            tqdm.write(f"{lane.name} is frozen: {lane.failed}", file=sys.stderr)
+
+
+def _last_finite(lane: Lane, step: int) -> int:
+    """Saves the state of a step from the checkpoint before it, whose steps are taken again; where that state is
+    not finite, the checkpoint stays the last. Returns the step of the newest."""
+    lane.latest.wait_until_finished()
+    program = lane.program
+    fresh = parallel.replicate(program.initial(jax.random.key(lane.cfg.seed), lane.numbers), program.devices)
+    found = checkpoint.restore(lane.latest, _abstract(fresh))
+    state = fresh if found is None else found[0].replace(frozen=fresh.frozen)
+    with contextlib.suppress(FloatingPointError):
+        if found is None:
+            checkpoint.save(lane.latest, state, lane.progress)
+        while (room := step - int(state.step)) > 0:
+            length = lane.loop.chunk if room >= lane.loop.chunk else 1
+            arrays, slot = lane.inputs
+            state, _ = program.chunk(state, (lane.numbers, arrays), slot, length)
+        checkpoint.save(lane.latest, state, lane.progress)
+    lane.latest.wait_until_finished()
+    return lane.latest.latest_step()
+
+
+def settle(lane: Lane, bar: tqdm, but: int = 0) -> None:
+    """Waits for the figures of all chunks but the last ones and writes them, up to the first that is not finite.
+
+    Raises:
+      FloatingPointError: its name and step.
+    """
+    while len(lane.pending) > but:
+        first, metrics = lane.pending.pop(0)
+        metrics = {name: np.asarray(values) for name, values in metrics.items()}
+        bad = first_bad(first, metrics)
+        if bad is not None:
+            metrics = {name: values[: bad[1] - first] for name, values in metrics.items()}
+        _write(lane, bar, first, metrics)
+        if bad is not None:
+            raise FloatingPointError(*bad)
+
+
+def first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
+    """The first step, counted from `first`, at which a metric is not finite, and the metric's name: a
+    loss's, if one is not finite there."""
+    wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
+    found = [(where[0], "loss" not in name, name) for name, where in wrong.items() if len(where)]
+    if not found:
+        return None
+    at, _, name = min(found)
+    return name, first + int(at)
+
+
+def _write_row(lane: Lane, row: dict) -> None:
+    lane.rows.write(json.dumps(row) + "\n")
+    for name, value in row.items():
+        if name != "step":
+            lane.events.add_scalar(name, value, row["step"])
+
+
+def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
+    """The figures of a chunk whose first step is `first`."""
+    length = len(next(iter(metrics.values())))
+    if length == 0:
+        return
+    every = lane.loop.log_every
+    for i in range(length):
+        if (first + i) % every == 0 or first + i == 1:
+            row = {name: float(values[i]) for name, values in metrics.items()}
+            _write_row(lane, {"step": first + i, **row})
+    bar.update(length)
+    shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
+    figures = {short: f"{metrics[n].mean():.2f}" for short, n in shown.items() if n in metrics}
+    if rate := bar.format_dict["rate"]:  # tqdm's own moving average
+        figures["examples/s"] = f"{rate * lane.cfg.batch_size:.0f}"
+        lane.events.add_scalar("examples_per_second", rate * lane.cfg.batch_size, first + length - 1)
+    bar.set_postfix(figures, refresh=False)
+
+
+def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
+    """n samples of the lane's generator."""
+    g, d, key = jax.device_put((lane.state.g.averaged, lane.state.d.variables, key), lane.program.devices[0])
+    z = lane.gan.latent(key, jnp.arange(n))
+    condition = run.conditions(lane.gan, asked)
+    samples = run.generate(partial(lane.program.sample, lane.numbers), g, z, condition)
+    critic = None if lane.program.critic is None else partial(lane.program.critic, lane.numbers, d)
+    return Made(lane.program.method.kind.decode(samples), asked, critic, lane.step)
+
+
+def _shown(lane: Lane) -> Made:
+    """The samples of the pictures, of the same latents at every step."""
+    kind, asked = lane.program.method.kind, None
+    n = kind.shown
+    if lane.gan.condition is not None:
+        asked = kind.ask(lane.program.data)
+        columns = min(len(next(iter(asked.values()))), run.MOST)
+        n = n // 8 * columns
+        asked = run.in_turn(asked, n, run.MOST)
+    return _made(lane, n, fold(lane.state.key, "samples"), asked)
+
+
+def _scored(lane: Lane) -> Made:
+    """The samples behind a score, of the same latents at every step and in every run."""
+    kind, n = lane.program.method.kind, lane.judge.n
+    asked = None if lane.gan.condition is None else run.drawn(lane.program.data, kind, n)
+    return _made(lane, n, fold(jax.random.key(0), "scores"), asked)
+
+
+def watch(lane: Lane) -> None:
+    """The figures that the run is watched by; the best generator is kept."""
+    figures = {k: v for k, v in lane.judge.watch(_scored(lane)).items() if np.isfinite(v)}
+    if not figures:
+        return
+    row = {name if "/" in name else f"score/{name}": float(v) for name, v in figures.items()}
+    _write_row(lane, {"step": lane.step, **row})
+    score, progress = float(next(iter(figures.values()))), lane.progress
+    if progress["best"] is None or score < progress["best"]:
+        lane.progress |= {"best": score, "best_step": lane.step, "stale": 0}
+        save(lane, lane.best)
+    else:
+        progress["stale"] += 1
+
+
+def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
+    """A checkpoint.
+
+    Raises:
+      FloatingPointError: its name and the step, if a number of the state is not finite.
+    """
+    lane.progress["seconds"] = time.monotonic() - lane.began
+    lane.rows.flush()
+    parallel.assert_replicated(lane.state)
+    try:
+        checkpoint.save(lane.latest if to is None else to, lane.state, lane.progress)
+    except FloatingPointError as e:
+        raise FloatingPointError(f"the state{e}", lane.step) from None
+
+
+def show(lane: Lane) -> None:
+    """A picture of samples into samples/ and TensorBoard."""
+    canvas = lane.program.method.kind.show(lane.program.data, _shown(lane))
+    folder = lane.path / "samples"
+    folder.mkdir(exist_ok=True)
+    plots.picture(canvas).save(folder / f"{lane.step:07d}.png")
+    lane.events.add_image("samples", canvas, lane.step, dataformats="HWC")
+
+
+def finish(lane: Lane) -> dict:
+    """The pictures, the curves and the scores of the last state; what scores.json holds now."""
+    path, data, progress = lane.path, lane.program.data, lane.progress
+    progress["seconds"] = time.monotonic() - lane.began
+    lane.rows.flush()
+    rows = run.rows(path)
+    kind, shown = lane.program.method.kind, _shown(lane)
+    plots.picture(kind.show(data, shown)).save(path / "samples.png")
+    others = []
+    for name, draw in kind.finals.items():
+        if (canvas := draw(data, shown, rows)) is not None:
+            plots.picture(canvas).save(path / f"{name}.png")
+            others.append(f"{name}.png")
+    grids = sorted((path / "samples").glob("[0-9]*.png"))
+    if grids:
+        chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
+        plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
+    title = run.name_of(run.read(path)["experiment"])
+    plots.curves(path / "curves.png", rows, f"{title} on {data.name}, {lane.step} steps")
+    made = _scored(lane)
+    found = lane.judge.scores(made, Sampling("live" if lane.state.g.ema is None else "EMA"))
+    facts, lines = lane.judge.remarks(made, rows)
+    if found:
+        watched = found[0].protocol  # of what was watched too
+        facts["best"] = {
+            "step": progress["best_step"],
+            "name": watched.metric,
+            "value": progress["best"],
+            "protocol": dataclasses.asdict(watched),
+        }
+    result = evaluate.remember(
+        path,
+        [(lane.step, score) for score in found],
+        step=lane.step,
+        seconds=round(progress["seconds"], 1),
+        **facts,
+    )
+    if not lane.name:
+        drawn = ", ".join([str(path / "samples.png"), *others, "samples/animation.gif"])
+        file = "grid.png" if ".png" in kind.write else f"samples{next(iter(kind.write))}"
+        told = [
+            table(found),
+            *lines,
+            f"pictures  {drawn}",
+            f"curves    {path / 'curves.png'}",
+            f"scores    {path / 'scores.json'}",
+            f"more      jaxgan sample {path} --n 64 --out {file}",
+        ]
+        print("\n".join(told))
+    return result
+
+
+def interval(values) -> tuple[float, float]:
+    """The mean, and half its 95 % interval by Student's t; NaN for a single value."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def summary(root: Path, results: dict[str, dict], failed: dict[str, str]) -> None:
+    """Tells and writes what the lanes' scores are; a lane that was frozen is named, and no part of a mean."""
+    write(root, [*results, *failed], failed=failed)
+    steps = {name: result["step"] for name, result in results.items()}
+    scores = {}
+    for lane, result in results.items():
+        for record in result["scores"]:
+            if record["step"] == steps[lane]:
+                scores.setdefault(record["name"], {}).setdefault(lane, record["value"])
+        for name, fact in result.items():
+            if isinstance(fact, float) and name != "seconds":
+                scores.setdefault(name, {})[lane] = fact
+    print(f"{len(results)} lanes of {len(results) + len(failed)}: the mean, half its 95 % interval, and each")
+    for name, values in scores.items():
+        mean, half = interval(list(values.values()))
+        each = ", ".join(f"{value:.4g}" for value in values.values())
+        print(f"  {name:22} {mean:.4g} +- {half:.2g}   ({each})")
+    print(f"  lanes: {', '.join(results)}")
+    for lane in failed:
+        print(f"  frozen: {lane}")
+    curves = {name: run.rows(root / name) for name in results}
+    if plots.lanes(root / "curves.png", curves, f"{root.parent.name}/{root.name}"):
+        print(f"curves    {root / 'curves.png'}")
+    print(f"each lane's pictures and scores are in {root}/{next(iter(results), '')}, ...")
