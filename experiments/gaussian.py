@@ -30,7 +30,8 @@ from jaxgan.two_player import two_player
 
 def draw(arrays, key, i, slot):
     """The i-th batch of the data, `x` f32[B, 1]."""
-    return {"x": arrays["mu"] + arrays["sigma"] * random.normal(random.fold(key, "data", i), slot, (1,))}
+    noise = random.normal(random.fold(key, "data", i), slot, (1,))
+    return {"x": arrays["mu"][None] + arrays["sigma"][None] * noise}
 
 
 def load(cfg, data_dir) -> Dataset:

@@ -12,9 +12,9 @@ The numbers are in experiments/README.md. Several seeds are lanes of one loop. T
     slope          of D, in the mean, between real and generated samples
     drift          how far the shares move from moment to moment, in the second half
 
-Measured by `python -m experiments.mixtures --method pacgan --protocol pacgan --steps 5000 --seeds 5`, in 5 minutes
-on two CPU cores, seeds 0 to 4: 8 of 8 modes in each. Published: 7.9 +- 0.1 (https://arxiv.org/abs/1712.04086,
-table 1).
+Measured by `python -m experiments.mixtures --method pacgan --protocol pacgan --steps 5000 --seeds 5`, in 5
+minutes on two CPU cores, seeds 0 to 4: 8 of 8 modes in each. Published: 7.9 +- 0.1 (table 1 of
+https://arxiv.org/abs/1712.04086).
 """
 
 from collections.abc import Callable

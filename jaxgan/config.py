@@ -80,8 +80,8 @@ def number_fields(cls: type) -> list[str]:
 
 
 def numbers(cfg) -> dict[str, float]:
-    """The numbers of a config that a compiled program takes as arguments: its fields of float, but for a 0 or a
-    None, by which a method may leave something out."""
+    """The numbers of a config that a compiled program takes as arguments: its fields of float, but for a 0 or
+    a None, by which a method may leave something out."""
     values = {name: getattr(cfg, name) for name in number_fields(type(cfg))}
     return {name: float(value) for name, value in values.items() if value}
 

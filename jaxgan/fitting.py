@@ -17,6 +17,7 @@ from jaxgan.data import Dataset
 from jaxgan.game import GAN, GANState, Optimizers
 from jaxgan.kinds import Kind
 from jaxgan.program import Program, traceable
+from jaxgan.signals import caught_signals
 from jaxgan.train import Loop
 
 
@@ -41,7 +42,7 @@ def fit(
     kind: Kind | None = None,
     loop: Loop | None = None,
 ) -> Fitted:
-    """Trains a game, as the command line does: whole chunks of steps in a compiled scan, the data on the device.
+    """Trains a game as the command line does: chunks of steps in a compiled scan, the data on the device.
 
     Args:
       gan: the game, for one device; or a function of a device axis's name (or None) that makes it, for all.
@@ -58,11 +59,12 @@ def fit(
       loop: how the host runs it, with `out`; see `Loop`.
 
     Returns:
-      The state after the last step, and the figures of all steps.
+      The state after the last step, and the figures of all steps; of fewer, where Ctrl-C ended it.
 
     Raises:
       InputError: if data, game and sizes do not go together, or a figure is no longer finite.
     """
+    run.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
     loop = loop or Loop(devices=0 if callable(gan) and not isinstance(gan, GAN) else 1, log_every=1)
     if isinstance(gan, GAN) and (n := len(jax.local_devices())) > 1 and loop.devices == 1:
@@ -81,28 +83,30 @@ def _in_memory(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset) -> F
     devices = train.devices_for(cfg, loop, data)
     names = traceable(method, cfg, data, len(devices), loop.accumulate)
     program = Program(method, cfg, names, data, tuple(devices), loop.accumulate)
-    state = parallel.replicate(program.initial(jax.random.key(cfg.seed), program.numbers(cfg)), devices)
-    inputs = (
-        parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices),
-        jnp.arange(cfg.batch_size),
-    )
+    numbers = program.numbers(cfg)
+    state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
+    given = numbers, parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
+    slot = jnp.arange(cfg.batch_size, dtype=jnp.int32)
+    loop = dataclasses.replace(loop, **_NO_STOPS)
     history, step = [], 0
-    with tqdm(total=cfg.steps, unit="step") as bar:
-        while step < cfg.steps:
-            length = train.length_of(step, cfg.steps, dataclasses.replace(loop, **_NO_STOPS))
+    with caught_signals() as caught, tqdm(total=cfg.steps, unit="step") as bar:
+        while step < cfg.steps and not caught:
+            length = train.length_of(step, cfg.steps, loop)
             state, figures = program.chunk(state, given, slot, length)
-            history.append({name: np.asarray(values) for name, values in figures.items()})
-            if bad := lanes.first_bad(step + 1, history[-1]):
+            figures = {name: np.asarray(values) for name, values in figures.items()}
+            if bad := lanes.first_bad(step + 1, figures):
                 raise InputError(
                     f"{bad[0]} is not finite at step {bad[1]}; lower the learning rates, or try another loss"
                 )
+            history.append(figures)
             step += length
             bar.update(length)
-            shown = {
-                name: f"{values[-1]:.2f}" for name, values in history[-1].items() if name.endswith("/loss")
-            }
+            shown = {name: f"{values[-1]:.2f}" for name, values in figures.items() if name.endswith("/loss")}
             bar.set_postfix(shown, refresh=False)
-    return Fitted(state, {name: np.concatenate([part[name] for part in history]) for name in history[0]})
+    if step < cfg.steps:
+        print(f"stopped at step {step} of {cfg.steps}: what was trained until then is returned")
+    names = history[0] if history else ()
+    return Fitted(state, {name: np.concatenate([part[name] for part in history]) for name in names})
 
 
 _NO_STOPS = {"sample_every": 0, "evaluate_every": 0, "checkpoint_every": 0}

@@ -80,7 +80,8 @@ def configs(cfg, seeds: int, values: str | None) -> dict[str, Any]:
             raise InputError(f"--lanes {values}: there is no field {name!r}{nearest(name, known)}")
         if name not in config.number_fields(type(cfg)):
             raise InputError(
-                f"--lanes {values}: {name} is no number that one compiled program takes; start a run for each value"
+                f"--lanes {values}: {name} is no number that one compiled program takes; "
+                "start a run for each value"
             )
         found = {}
         for part in text.split(","):
@@ -193,8 +194,8 @@ def guarded(lane: Lane) -> Iterator[None]:
 
 
 def _last_finite(lane: Lane, step: int) -> int:
-    """Saves the state of a step from the checkpoint before it, whose steps are taken again; where that state is
-    not finite, the checkpoint stays the last. Returns the step of the newest."""
+    """Saves the state of a step from the checkpoint before it, whose steps are taken again; where that state
+    is not finite, the checkpoint stays the last. Returns the step of the newest."""
     lane.latest.wait_until_finished()
     program = lane.program
     fresh = parallel.replicate(program.initial(jax.random.key(lane.cfg.seed), lane.numbers), program.devices)
@@ -213,7 +214,7 @@ def _last_finite(lane: Lane, step: int) -> int:
 
 
 def settle(lane: Lane, bar: tqdm, but: int = 0) -> None:
-    """Waits for the figures of all chunks but the last ones and writes them, up to the first that is not finite.
+    """Waits for the figures of all chunks but the last ones and writes them, up to one that is not finite.
 
     Raises:
       FloatingPointError: its name and step.
@@ -351,8 +352,8 @@ def finish(lane: Lane) -> dict:
     if grids:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
-    title = run.name_of(run.read(path)["experiment"])
-    plots.curves(path / "curves.png", rows, f"{title} on {data.name}, {lane.step} steps")
+    experiment = run.read(path)["experiment"]
+    plots.curves(path / "curves.png", rows, f"{run.name_of(experiment)} on {data.name}, {lane.step} steps")
     made = _scored(lane)
     found = lane.judge.scores(made, Sampling("live" if lane.state.g.ema is None else "EMA"))
     facts, lines = lane.judge.remarks(made, rows)
@@ -373,14 +374,16 @@ def finish(lane: Lane) -> dict:
     )
     if not lane.name:
         drawn = ", ".join([str(path / "samples.png"), *others, "samples/animation.gif"])
-        file = "grid.png" if ".png" in kind.write else f"samples{next(iter(kind.write))}"
+        more = f"jaxgan sample {path} --n 64 --out {run.sample_file(kind)}"
+        if experiment["module"] is None:
+            more = f'jaxgan.load("{path}", gan=gan)'
         told = [
             table(found),
             *lines,
             f"pictures  {drawn}",
             f"curves    {path / 'curves.png'}",
             f"scores    {path / 'scores.json'}",
-            f"more      jaxgan sample {path} --n 64 --out {file}",
+            f"more      {more}",
         ]
         print("\n".join(told))
     return result

@@ -85,8 +85,8 @@ LANES = GANState(step=None, key=0, g=0, d=0, extra=0, frozen=None)
 
 
 def side_by_side(chunk: Callable) -> Callable:
-    """A chunk (state, (numbers, data), slot, length) over several lanes at once, vmapped: lists of states and of
-    numbers in, lists of states and of metrics out. The lanes stand at one step.
+    """A chunk (state, (numbers, data), slot, length) over several lanes at once, vmapped: lists of states and
+    of numbers in, lists of states and of metrics out. The lanes stand at one step.
 
     On a CPU a lane's arrays then leave the cache for the others': four of a DCGAN's took 340 ms a step so,
     and 279 one after another. There `in_turn` is the faster way.
@@ -111,8 +111,8 @@ def side_by_side(chunk: Callable) -> Callable:
 
 
 def in_turn(chunk: Callable, devices: list) -> Callable:
-    """A compiled chunk over several lanes as `side_by_side`, but each by a call of its own: the very numbers that
-    a lane has alone.
+    """A compiled chunk over several lanes as `side_by_side`, but each by a call of its own: the very numbers
+    that a lane has alone.
 
     On one CPU device as many calls run at a time as there are cores: the products of a small network leave
     most of them idle. Devices that wait for each other get one call at a time.

@@ -148,8 +148,8 @@ BINS = 81  # of a density, along each side; odd, so that the middle is in the mi
 
 
 def density(axis, samples, centres=None, radius: float = 0.0, window=None) -> None:
-    """Samples f32[N, 2] as a histogram, darker for more on a cube-root scale (the picture of Metz et al. 2017,
-    figure 2). Samples beyond the window, and those that are not finite, are told as a share.
+    """Samples f32[N, 2] as a histogram, darker for more on a cube-root scale (the picture of Metz et al.
+    2017, figure 2). Samples beyond the window, and those that are not finite, are told as a share.
 
     Args:
       centres: f32[K, 2], of modes that are ringed at the radius, or wider where that could not be seen.

@@ -69,6 +69,9 @@ def traceable(method: Method, cfg, data: Dataset, n_devices: int = 1, accumulate
         looked_at = ", ".join(sorted(set(names) - set(kept)))
         print(f"make() looks at the value of {looked_at}: each is a program of its own")
         return kept
+    except KeyError as e:
+        names = ", ".join(data.example(1))
+        raise InputError(f"the game looks for {e} in a batch, which has {names}") from e
     except ValueError as e:
         raise InputError(str(e).partition("\n")[0]) from e
 

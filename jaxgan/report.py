@@ -314,11 +314,11 @@ def _commands(seen: Report) -> str:
     path = shlex.quote(str(seen.path))
     ended = max([row["step"] for row in seen.rows], default=0) >= seen.config.steps
     go_on = f"# train it for longer\njaxgan resume {path} --steps {2 * seen.config.steps}"
-    suffix = next(iter(run.method(seen.record)[0].kind.write))
+    file = run.sample_file(run.method(seen.record)[0].kind)
     parts = [
         f"# train it anew\n{command(seen.record, seen.config)}",
         go_on if ended else f"# go on with it\njaxgan resume {path}",
-        f"# more samples of this step\njaxgan sample {path} --checkpoint {seen.step} --n 64 --out grid{suffix}",
+        f"# more samples of this step\njaxgan sample {path} --checkpoint {seen.step} --n 64 --out {file}",
     ]
     return "\n\n".join(parts)
 

@@ -105,34 +105,60 @@ def name_of(experiment: dict[str, str | None]) -> str:
     return Path(file).stem if name == "__main__" and file else name.strip("_")
 
 
+def goes_on_by(root: Path, experiment: dict[str, str | None]) -> str:
+    """What to do to go on with a run."""
+    return "calling jaxgan.fit again" if experiment["module"] is None else f"`jaxgan resume {root}`"
+
+
+def sample_file(kind: Kind) -> str:
+    """A file that samples of the kind may be written to."""
+    return "grid.png" if ".png" in kind.write else f"samples{next(iter(kind.write))}"
+
+
 def method_of(module: ModuleType, kind: Kind) -> Method:
     """The method of an experiment's module."""
     own = {k: getattr(module, k) for k in ("train_step", "batches", "complete") if hasattr(module, k)}
     return Method(module.make, kind, **own)
 
 
+_importing: list[str] = []  # files of runs that are being imported
+
+
+def check_wanted() -> None:
+    """Raises InputError where a training is started by the import of a run's own file."""
+    if _importing:
+        raise InputError(
+            f"{_importing[-1]} trains when it is imported: put what starts it under "
+            "`if __name__ == '__main__':`"
+        )
+
+
 def _import(experiment: dict[str, str | None]) -> ModuleType:
     name, file = experiment["module"], experiment["file"]
     if name is None:
         raise InputError("this run was made by jaxgan.fit: give its game, jaxgan.load(path, gan=gan)")
-    try:
-        if name != "__main__":
-            return importlib.import_module(name)
-    except ModuleNotFoundError:
-        pass
-    if file is None:
+    if name == "__main__":
         here = sys.modules["__main__"]
-        if hasattr(here, "Config") and hasattr(here, "make"):
+        same = file is None or Path(getattr(here, "__file__", None) or "").absolute() == Path(file)
+        if same and hasattr(here, "Config") and hasattr(here, "make"):
             return here
-        raise InputError(
-            "the run's method was typed into a session and is known there alone; save it to a file"
-        )
+        if file is None:
+            raise InputError(
+                "the run's method was typed into a session and is known there alone; save it to a file"
+            )
+    else:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
     if not Path(file).is_file():
         raise InputError(f"the run's experiment {name} is neither installed nor at {file}")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    _importing.append(file)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        _importing.pop()
     return module
 
 

@@ -81,7 +81,7 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
 
 
 def penalty(of: Callable, *, every: int = 1, **options) -> Term:
-    """A penalty on D, as those of `jaxgan.losses.penalties`: (critic, real, fake, key, slot, **options) -> [B]."""
+    """A penalty on D, as in `jaxgan.losses.penalties`: (critic, real, fake, key, slot, **options) -> [B]."""
     return Term(lambda s: of(s.critic, s.real, s.fake, s.key, s.slot, **options), every=every)
 
 
@@ -109,7 +109,7 @@ def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
 
 
 def flipped(loss: AdversarialLoss | OfStep, probability) -> OfStep:
-    """The loss, with an example's (a pack's) real and fake logits exchanged with a probability in D's part."""
+    """The loss, with an example's (a pack's) real and fake logits exchanged by chance in D's part."""
     _, g = of_step(loss)
 
     def d(s):

@@ -90,9 +90,9 @@ def main(
       loop: the defaults of the host's flags.
 
     Raises:
-      TypeError: if the module that defines the config has another `make`, or none, or not the kind: it is where a
-        resumed or loaded run looks for them (and for the method's own `train_step(cfg)`, `batches(cfg, draw)` and
-        `complete(cfg)`, if it has any).
+      TypeError: if the module that defines the config has another `make`, or none, or not the kind: it is where
+        a resumed or loaded run looks for them (and for the method's own `train_step(cfg)`,
+        `batches(cfg, draw)` and `complete(cfg)`, if it has any).
     """
     usual = Loop() if loop is None else loop
 
@@ -128,6 +128,7 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
 
 def begin(method: run.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
     """Makes the folder of a method's run on some data, and trains."""
+    run.check_wanted()
     cfg = _as_data(method.complete(cfg), data)
     check(cfg)
     devices = devices_for(cfg, loop, data)
@@ -248,7 +249,8 @@ def _fit(
         if caught:
             steps = sorted({lane.step for lane in all_lanes})
             at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-            print(f"stopped at {at}; go on by `jaxgan resume {root}`", file=sys.stderr)
+            how = run.goes_on_by(root, run.read(next(iter(paths.values())))["experiment"])
+            print(f"stopped at {at}; go on by {how}", file=sys.stderr)
             raise Stopped(caught[0])
         results = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
         if len(paths) == 1 and results:

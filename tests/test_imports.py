@@ -122,7 +122,7 @@ def test_what_knows_a_kind_of_data_is_seen(tmp_path):
 
 @pytest.mark.parametrize("part", GENERAL)
 def test_what_is_general_speaks_of_no_image(part):
-    """But for a picture's own `add_image`, the alias of an old flag, and what a docstring gives as an example."""
+    """But for a picture's own `add_image`, the alias of an old flag, and a docstring's examples."""
     text = (ROOT / f"{part}.py").read_text()
     code = ast.unparse(_without_docstrings(ast.parse(text)))
     words = re.findall(r"\w*(?:image|label|n_classes|uint8)\w*", code)

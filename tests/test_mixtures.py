@@ -271,8 +271,8 @@ def _process(*args):
 
 def test_lanes_that_a_signal_stopped_go_on_bit_for_bit(tmp_path):
     """Against lanes of the same length that nothing interrupted."""
-    flags = ["--batch-size", "64", "--samples", "100", "--chunk", "5", "--checkpoint-every", "50", "--seeds", "2",
-             "--evaluate-every", "50", "--sample-every", "50", "--devices", "1"]  # fmt: skip
+    flags = ["--batch-size", "64", "--samples", "100", "--chunk", "5", "--checkpoint-every", "50",
+             "--seeds", "2", "--evaluate-every", "50", "--sample-every", "50", "--devices", "1"]  # fmt: skip
     one = _process("experiments.mixtures", *flags, "--steps", "100000", "--out", str(tmp_path), "--name", "a")
     root = tmp_path / "mixtures" / "a"
     deadline = time.monotonic() + 120

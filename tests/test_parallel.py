@@ -97,7 +97,7 @@ def test_a_forgotten_mean_is_caught():
 
 @pytest.fixture(params=["in_turn", "side_by_side"])
 def over_lanes(request):
-    """Makes of a chunk (state, (number, data), slot, length) one over lanes: one after another, or vmapped."""
+    """Makes of a chunk (state, (number, data), slot, length) one over lanes: in turn, or vmapped."""
     device = jax.devices()[:1]
     if request.param == "in_turn":
         return lambda chunk: parallel.in_turn(parallel.over_devices(chunk, device), device)
@@ -142,7 +142,7 @@ def test_a_condition_on_the_step_stays_a_branch_in_lanes():
 
 @pytest.mark.parametrize("n", [1, 5, 64])
 def test_states_of_any_number_of_lanes_are_made(n):
-    """One compiled function of a key makes each: initialisers that were batched over 16 keys hung on jax 0.10.2."""
+    """One compiled function of a key makes each: initialisers batched over 16 keys hung on jax 0.10.2."""
     init = nn.initializers.orthogonal(1.4)
     make = jax.jit(lambda key: [init(key, shape) for shape in ((16, 16), (16, 8), (16, 2))])
     states = [make(jax.random.key(i)) for i in range(n)]

@@ -27,7 +27,7 @@ def _checked(data: str, name: str, x) -> np.ndarray:
     """The array in a type that a device holds.
 
     Raises:
-      InputError: if it is of objects or text, has no examples, or has a number that is not finite or too large.
+      InputError: if it is of objects or text, has no examples, or a number that is not finite or too large.
     """
     x = np.asarray(x)
     if x.dtype.kind not in "biuf":
@@ -51,11 +51,11 @@ def _checked(data: str, name: str, x) -> np.ndarray:
 class Dataset:
     """Named arrays of any shape and type that share their first axis, the example.
 
-    An entry that is a dict is a group, such as one of two domains that nothing pairs: its arrays share a first
-    axis of their own, and each group is drawn in an order of its own.
+    An entry that is a dict is a group, such as one of two domains that nothing pairs: its arrays share a
+    first axis of their own, and each group is drawn in an order of its own.
 
     Raises:
-      InputError: if an array is of objects or text, empty or not finite, or lengths differ where they must not.
+      InputError: if an array is of objects or text, empty or not finite, or lengths differ within a group.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Dataset:
     # What else is known, as JSON has it: the names of classes, a vocabulary. A config's fields of these names
     # take these values.
     facts: Mapping[str, Any] = field(default_factory=dict)
-    # (arrays, key, draw, slot) -> the draw-th batch, of a set that has no end: then `arrays` are what it is made
+    # (arrays, key, draw, slot) -> the draw-th batch, of a set that has no end: `arrays` are what it is made
     # from. None: `resident.draw`, each example once an epoch.
     sampler: Callable | None = None
 
@@ -76,6 +76,8 @@ class Dataset:
             )
 
         def checked(arrays, prefix=""):
+            if not arrays:
+                raise InputError(f"{self.name}: {prefix[:-1]!r} has no arrays")
             return {
                 name: checked(x, f"{prefix}{name}/")
                 if isinstance(x, Mapping)
@@ -97,8 +99,8 @@ class Dataset:
                 told = ", ".join(f"{k} {n}" for k, n in lengths.items())
                 where = f"{self.name}/{group}" if group else self.name
                 raise InputError(
-                    f"{where} has arrays of several lengths: {told}. Make them one, or give those that nothing "
-                    "pairs a group of their own: {'a': {...}, 'b': {...}}"
+                    f"{where} has arrays of several lengths: {told}. Make them one, or give those that "
+                    "nothing pairs a group of their own: {'a': {...}, 'b': {...}}"
                 )
 
     def __getitem__(self, name: str):

@@ -28,7 +28,7 @@ def rows(key, draw, slot, *, n: int, batch_size: int):
 
 
 def scaled(x):
-    """Levels of uint8 in [0, 255] as numbers in [-1, 1], the labels among them as integers; all else as it is."""
+    """Levels of uint8 in [0, 255] as numbers in [-1, 1], labels among them as integers; all else as it is."""
     if x.dtype != jnp.uint8:
         return x
     return x.astype(jnp.float32) / 127.5 - 1 if x.ndim > 1 else x.astype(jnp.int32)

@@ -21,7 +21,7 @@ COLOUR = ("RGB", "RGBA", "P", "LA", "PA")
 
 
 def image_set(name: str, image, label=None, classes: tuple[str, ...] = ()) -> Dataset:
-    """A data set of `image` uint8[N, S, S, C] and, where there are labels in [0, len(classes)), `label` i32[N]."""
+    """A data set of `image` uint8[N, S, S, C] and, where there are labels, `label` i32[N] of the classes."""
     labelled = {} if label is None else {"label": np.asarray(label, np.int32)}
     return Dataset(name, {"image": image, **labelled}, {"classes": list(classes)} if labelled else {})
 

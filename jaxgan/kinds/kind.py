@@ -63,18 +63,18 @@ class Kind(NamedTuple):
     """
 
     load: Callable  # (cfg, data_dir) -> Dataset; InputError if it cannot be read
-    # (Dataset, *, conditional, options=None, real=None, n=...) -> Judge of n samples; `options` are those below,
-    # `real` is another set to compare with
+    # (Dataset, *, conditional, options=None, real=None, n=...) -> Judge of n samples; `options` are those
+    # below, `real` is another set to compare with
     judge: Callable
     show: Callable  # (Dataset, Made) -> a picture of samples, uint8[H, W, C]; its moments make an animation
     # Files by their suffix: (path, samples, facts, columns) writes them.
     write: Mapping[str, Callable]
-    # Other pictures of the last moment by their names: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C] or
-    # None, where there is nothing to show
+    # Other pictures of the last moment by their names: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C]
+    # or None, where there is nothing to show
     finals: Mapping[str, Callable] = MappingProxyType({})
     panels: Callable = lambda data, generator, key, rows: []  # -> what a report shows: [Panel]
     decode: Callable = np.asarray  # what G makes, [n, ...] -> as the data set holds it
-    # Dataset -> the examples that a generator which takes a condition is asked for, each in turn: {name: [M, ...]}
+    # Dataset -> what a generator that takes a condition is asked for, each in turn: {name: [M, ...]}
     ask: Callable = lambda data: {}
     condition: Callable = _as_given  # (facts, what a user asks for, n) -> arrays [n, ...]
     of: str = "image"  # the array of the data set that G makes more of

@@ -142,8 +142,8 @@ def slope(made: Made, points) -> float:
 
 @dataclass(frozen=True)
 class Options:
-    """Score a run's checkpoints. The scores are the sliced Wasserstein distance to the data and, of a set whose
-    modes are known, the modes captured, the share of samples within them, and the reverse KL of their shares."""
+    """Score a run's checkpoints: by the sliced Wasserstein distance to the data and, where their modes are
+    known, the modes captured, the share of samples within them, and the reverse KL of their shares."""
 
     groups: Natural = 10  # of samples, left out in turn for the intervals; 0: none
 

@@ -1,0 +1,75 @@
+"""One program for every value of a config's numbers, and what stands in the way of it."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import gan
+from jaxgan import config, run
+from jaxgan.config import InputError, Rate
+from jaxgan.data import load
+from jaxgan.program import Program, arguments, traceable
+
+CFG = gan.Config(image_size=8, channels=1, g_hidden=(8,), d_hidden=(8,), latent=4, batch_size=8)
+
+
+@dataclass(frozen=True)
+class Looks(gan.Config):
+    weight: Rate = 1.0
+
+
+def _looking(cfg, axis=None):
+    """A method that looks at one of its numbers."""
+    method, opts = gan.make(cfg, axis)
+    if cfg.weight > 0.5:
+        return method, opts
+    return method._replace(g_loss=lambda *args: method.g_loss(*args)), opts
+
+
+def test_the_numbers_are_the_fields_of_float():
+    assert set(arguments(CFG)) == {"norm_momentum", "g_lr", "d_lr", "beta1", "beta2", "ema_decay", "seed"}
+    less = replace(
+        CFG, g_lr=0.0, ema_decay=None, d_lr=1
+    )  # what may be left out is no argument; 1 is a number
+    assert set(arguments(less)) == {"norm_momentum", "d_lr", "beta1", "beta2", "seed"}
+    assert config.numbers(less)["d_lr"] == 1.0
+
+
+def test_a_number_that_make_looks_at_stays_static(capsys):
+    method = run.Method(_looking)
+    cfg = Looks(**{**vars(CFG)})
+    data = load("digits", image_size=8)
+    names = traceable(method, cfg, data)
+    assert set(arguments(cfg)) - set(names) == {"weight"}
+    assert capsys.readouterr().out == "make() looks at the value of weight: each is a program of its own\n"
+    assert set(traceable(run.Method(gan.make), CFG, data)) == set(arguments(CFG))
+    assert capsys.readouterr().out == ""
+
+
+def test_one_compiled_program_serves_every_number():
+    """The very program, by its number of compilations; and the numbers count."""
+    data = load("digits", image_size=8)
+    program = Program(run.Method(gan.make), CFG, tuple(arguments(CFG)), data, tuple(jax.devices()[:1]))
+    arrays = jax.tree.map(jnp.asarray, dict(data.arrays))
+    ends = []
+    for own in (CFG, replace(CFG, g_lr=2e-3), replace(CFG, g_lr=2e-3, ema_decay=0.05)):
+        numbers = program.numbers(own)
+        state = program.initial(jax.random.key(0), numbers)
+        state, _ = program.chunk(state, (numbers, arrays), jnp.arange(8), 2)
+        ends.append(state.g)
+    assert program.chunk._cache_size() == 1
+    leaf = lambda tree: np.asarray(jax.tree.leaves(tree)[0])  # noqa: E731
+    assert not np.array_equal(leaf(ends[0].params), leaf(ends[1].params))
+    np.testing.assert_array_equal(leaf(ends[1].params), leaf(ends[2].params))
+    assert not np.array_equal(leaf(ends[1].ema["params"]), leaf(ends[2].ema["params"]))
+
+
+def test_what_cannot_be_built_is_a_line():
+    def broken(cfg, axis=None):
+        raise ValueError("no such network\nsecond line")
+
+    with pytest.raises(InputError, match="^no such network$"):
+        traceable(run.Method(broken), CFG, load("digits", image_size=8))
