@@ -6,6 +6,13 @@ G maps noise to the line, where the data are N(mu, sigma^2). At each moment the 
 and D(x), beside the D that is best against this G: D*(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1).
 
 The kind of data stands here as well: how the set is drawn, scored, shown and written.
+
+Measured by this command with `--seeds 3` (0, 1 and 2), in 1.5 minutes for the three on two CPU cores: a
+Wasserstein distance of 0.010, 0.013 and 0.014, and |D - D*| in the mean over the data 0.015, 0.012 and 0.014. Against
+a G that stands still far away (`--g-lr 0 --mu 1 --sigma 1`) D comes to that D* as well, 0.011, 0.021 and 0.011 off; a D
+that does not learn (`--g-lr 0 --d-lr 0 --mu 1 --sigma 1`), the negative control, is 0.34 to 0.51 off.
+
+Published: the figure alone.
 """
 
 from dataclasses import dataclass
@@ -129,11 +136,11 @@ class Config:
     sigma: Rate = 0.5  # their standard deviation
     hidden: tuple[Count, ...] = (32, 32)  # widths of both networks' hidden layers
     batch_size: Count = 512  # real examples in one update of D
-    steps: Count = 6000  # generator updates
+    steps: Count = 10_000  # generator updates
     n_critic: Count = 4  # discriminator updates for one of the generator
-    g_lr: Rate = 1e-4  # the generator's learning rate
+    g_lr: Rate = 4e-4  # the generator's learning rate at first; it falls to 0 along half a cosine
     d_lr: Rate = 2e-3  # the discriminator's learning rate
-    beta1: Decay = 0.5  # of Adam
+    beta1: Decay = 0.0  # of Adam
     seed: Seed = 0  # of the run's key
 
 
@@ -146,8 +153,9 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         latent=partial(random.normal, shape=(1,)),
         of="x",
     )
-    return gan, Optimizers(optax.adam(cfg.g_lr, b1=cfg.beta1), optax.adam(cfg.d_lr, b1=cfg.beta1))
+    slower = optax.cosine_decay_schedule(cfg.g_lr, cfg.steps)
+    return gan, Optimizers(optax.adam(slower, b1=cfg.beta1), optax.adam(cfg.d_lr, b1=cfg.beta1))
 
 
 if __name__ == "__main__":
-    train.main(Config, make, line, Loop(sample_every=1000, evaluate_every=500, checkpoint_every=1000))
+    train.main(Config, make, line, Loop(sample_every=2000, evaluate_every=500, checkpoint_every=2000))

@@ -178,7 +178,7 @@ def canvas(draw: Callable, size: tuple[float, float] = (5, 5.2), title: str = ""
     """What `draw(axis)` draws on a figure so many inches large, whose axes never move: uint8[H, W, 3]."""
     figure = Figure(size)
     agg = FigureCanvasAgg(figure)
-    axis = figure.add_axes((0.11, 0.09, 0.87, 0.83))
+    axis = figure.add_axes((0.11, 0.11, 0.87, 0.82))
     draw(axis)
     axis.set_title(title, fontsize=9, parse_math=False)
     agg.draw()

@@ -90,7 +90,7 @@ def main(
       loop: the defaults of the host's flags.
 
     Raises:
-      TypeError: if the module that defines the config has another `make`, or none, or not the kind: it is where
+      TypeError: if the module that defines the config has another `make`, or none, or not the kind: there
         a resumed or loaded run looks for them (and for the method's own `train_step(cfg)`,
         `batches(cfg, draw)` and `complete(cfg)`, if it has any).
     """

@@ -71,7 +71,7 @@ def test_its_kind_is_short():
 
 @pytest.mark.slow
 def test_d_comes_to_the_best_d(tmp_path):
-    """Three seeds; the controls: where G stands still D comes to that D*, and one that cannot learn does not."""
+    """Three seeds; the controls: against a G that stands still as well, but not a D that cannot learn."""
 
     def error(**options):
         cfg = gaussian.Config(**options)

@@ -62,10 +62,10 @@ def test_a_density_lies_where_its_samples_do():
     at = [np.full((50, 2), point) for point in [(9.0, 9.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]]
     at[0][:7] = np.nan  # not finite is outside as well
     draw = partial(plots.density, centres=mixture.centres, radius=0.03)
-    empty, *frames = [np.asarray(plots.canvas(partial(draw, samples=x)), int)[42:472] for x in at]
+    empty, *frames = [np.asarray(plots.canvas(partial(draw, samples=x)), int)[40:460] for x in at]
     ink = [np.argwhere(np.abs(x - empty).max(2) > 30) for x in frames]
     right, top, middle = (x.mean(0) for x in ink)
-    side = 520 * 0.83  # pixels: the axes are 5.2 * 0.83 inches high, and square
+    side = 520 * 0.82  # pixels: the axes are 5.2 * 0.82 inches high, and square
     cell, unit = side / plots.BINS, side / (2 * (0.65 * 2 + 0.03))
     np.testing.assert_allclose(right - middle, [0, unit], atol=cell)
     np.testing.assert_allclose(top - middle, [-unit, 0], atol=cell)

@@ -69,7 +69,7 @@ class Kind(NamedTuple):
     show: Callable  # (Dataset, Made) -> a picture of samples, uint8[H, W, C]; its moments make an animation
     # Files by their suffix: (path, samples, facts, columns) writes them.
     write: Mapping[str, Callable]
-    # Other pictures of the last moment by their names: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C]
+    # Other pictures of the last moment by name: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C]
     # or None, where there is nothing to show
     finals: Mapping[str, Callable] = MappingProxyType({})
     panels: Callable = lambda data, generator, key, rows: []  # -> what a report shows: [Panel]
