@@ -8,9 +8,10 @@ and D(x), beside the D that is best against this G: D*(x) = p_data(x) / (p_data(
 The kind of data stands here as well: how the set is drawn, scored, shown and written.
 
 Measured by this command with `--seeds 3` (0, 1 and 2), in 1.5 minutes for the three on two CPU cores: a
-Wasserstein distance of 0.010, 0.013 and 0.014, and |D - D*| in the mean over the data 0.015, 0.012 and 0.014. Against
-a G that stands still far away (`--g-lr 0 --mu 1 --sigma 1`) D comes to that D* as well, 0.011, 0.021 and 0.011 off; a D
-that does not learn (`--g-lr 0 --d-lr 0 --mu 1 --sigma 1`), the negative control, is 0.34 to 0.51 off.
+Wasserstein distance of 0.010, 0.013 and 0.014, and |D - D*| in the mean over the data 0.015, 0.012 and
+0.014. Against a G that stands still far away (`--g-lr 0 --mu 1 --sigma 1`) D comes to that D* as well, 0.011,
+0.021 and 0.011 off; a D that does not learn (`--g-lr 0 --d-lr 0 --mu 1 --sigma 1`), the negative control, is 0.34
+to 0.51 off.
 
 Published: the figure alone.
 """
