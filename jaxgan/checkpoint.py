@@ -48,6 +48,12 @@ def _checksum(leaves: dict[str, np.ndarray]) -> int:
     return crc
 
 
+def first_not_finite(state: GANState) -> str | None:
+    """The path of the first leaf of a state that is not finite; None if all are."""
+    leaves = _host_leaves(state.replace(frozen=()))
+    return next((path for path, leaf in leaves.items() if not np.isfinite(leaf).all()), None)
+
+
 def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     """Saves a state (all but `frozen`) and the host's own progress under the state's step. Returns
     when the state has been copied to the host, and so may be donated; the files are written in the
@@ -56,11 +62,10 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     Raises:
       FloatingPointError: naming the first leaf that is not finite; nothing is saved then.
     """
+    if (path := first_not_finite(state)) is not None:
+        raise FloatingPointError(path)
     state = state.replace(frozen=())
     leaves = _host_leaves(state)
-    for path, leaf in leaves.items():
-        if not np.isfinite(leaf).all():
-            raise FloatingPointError(path)
     step = int(state.step)
     if step in to.all_steps():
         return

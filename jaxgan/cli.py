@@ -50,7 +50,8 @@ class Evaluate:
     split: str | None = None  # the reference's, of a TFDS set; the one that was trained on if not given
     samples: Annotated[str | None, tyro.conf.arg(aliases=["--images"])] = None
     """score these instead, named as an experiment's --data"""
-    samples_split: Annotated[str, tyro.conf.arg(aliases=["--images-split"])] = "test"  # theirs, of a TFDS set
+    samples_split: Annotated[str | None, tyro.conf.arg(aliases=["--images-split"])] = None
+    """theirs, of a TFDS set; test if not given"""
     data_dir: str | None = None  # where TFDS sets lie; as the run had it if not given
 
 
@@ -193,13 +194,21 @@ def evaluate_run(args: Evaluate, options) -> None:
     seen = run.dataset(record, data_dir)
     conditional = method.make(cfg)[0].condition is not None
     if args.samples is None:
+        if args.samples_split is not None:
+            raise InputError(f"--samples-split {args.samples_split} is of --samples, which is not given")
         judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=args.n)
         evaluate.score_run(args.run, seen, judge, args.checkpoint, seed=args.seed, psi=args.psi)
         return
+    if args.checkpoint != "last" or args.seed or args.psi is not None:
+        raise InputError("--samples are scored as they are; leave out --checkpoint, --seed and --psi")
     if not hasattr(cfg, "data"):
         raise InputError(f"--samples {args.samples}: {record['data']['name']} is not named by --data")
-    theirs = {"split": args.samples_split} if args.samples.startswith("tfds:") else {}
-    given = of(data=args.samples, **theirs)
+    tfds = args.samples.startswith("tfds:")
+    if args.samples_split is not None and not tfds:
+        raise InputError(
+            f"--samples-split {args.samples_split}: {args.samples} has no splits; only TFDS sets have"
+        )
+    given = of(data=args.samples, **({"split": args.samples_split or "test"} if tfds else {}))
     conditional = evaluate.asked_alike(given, seen, kind)
     n = int(min(args.n, given.size))
     judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=n)

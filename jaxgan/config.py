@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Optional, get_args, get_origin, get_type_hints
 
 
 class InputError(ValueError):
@@ -76,7 +76,8 @@ def check(cfg) -> None:
 def number_fields(cls: type) -> list[str]:
     """The fields of a config class that are of float, or of float or None."""
     hints = get_type_hints(cls)
-    return [f.name for f in dataclasses.fields(cls) if float in (hints[f.name], *get_args(hints[f.name]))]
+    number = (float, float | None, Optional[float])  # noqa: UP045
+    return [f.name for f in dataclasses.fields(cls) if hints[f.name] in number]
 
 
 def numbers(cfg) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Training from a notebook or a script, with arrays, networks and a loss of one's own."""
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,12 +14,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from jaxgan import checkpoint, kinds, lanes, parallel, run, train
-from jaxgan.config import InputError, check
+from jaxgan.config import InputError, check, first_difference, from_dict
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, GANState, Optimizers
 from jaxgan.kinds import Kind
 from jaxgan.program import Program, traceable
-from jaxgan.signals import caught_signals
+from jaxgan.signals import Stopped, caught_signals
 from jaxgan.train import Loop
 
 
@@ -66,23 +68,44 @@ def fit(
     """
     run.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
-    loop = loop or Loop(devices=0 if callable(gan) and not isinstance(gan, GAN) else 1, log_every=1)
-    if isinstance(gan, GAN) and (n := len(jax.local_devices())) > 1 and loop.devices == 1:
-        print(f"one of {n} devices is used: give a function, axis -> GAN, to use all")
     cfg = run.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None)
     check(cfg)
+    loop = _loop(gan, loop, out)
     method = run.fitted(gan, opts, kind or kinds.default)
     if train_step is not None:
         method = method._replace(train_step=lambda cfg: train_step)
+    devices = tuple(train.devices_for(cfg, loop, data))
+    names = traceable(method, cfg, data, devices, loop.accumulate)
+    program = Program(method, cfg, names, data, devices, loop.accumulate)
     if out is None:
-        return _in_memory(method, cfg, loop, data)
-    return _in_a_folder(method, cfg, loop, data, Path(out))
+        return _in_memory(program, loop)
+    return _in_a_folder(program, loop, Path(out))
 
 
-def _in_memory(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset) -> Fitted:
-    devices = train.devices_for(cfg, loop, data)
-    names = traceable(method, cfg, data, len(devices), loop.accumulate)
-    program = Program(method, cfg, names, data, tuple(devices), loop.accumulate)
+def _loop(gan, loop: Loop | None, out) -> Loop:
+    """How the host runs it.
+
+    Raises:
+      InputError: if what is asked for does not go with `fit`.
+    """
+    loop = Loop(devices=1 if isinstance(gan, GAN) else 0) if loop is None else loop
+    with_folder = {"log_every", "sample_every", "evaluate_every", "patience", "checkpoint_every", "keep"}
+    allowed = {"chunk", "devices", "accumulate", "cache"} | (with_folder if out is not None else set())
+    for field in dataclasses.fields(Loop):
+        if field.name not in allowed and getattr(loop, field.name) != field.default:
+            where = "without `out`" if field.name in with_folder else "here"
+            raise InputError(f"Loop({field.name}=...) says nothing {where}; leave it out")
+    if isinstance(gan, GAN):
+        if loop.devices > 1:
+            raise InputError("a game is for one device; give a function, axis -> GAN, for several")
+        if (n := len(jax.local_devices())) > 1:
+            print(f"one of {n} devices is used: give a function, axis -> GAN, to use all")
+        loop = dataclasses.replace(loop, devices=1)
+    return dataclasses.replace(loop, log_every=1)
+
+
+def _in_memory(program: Program, loop: Loop) -> Fitted:
+    cfg, data, devices = program.cfg, program.data, list(program.devices)
     numbers = program.numbers(cfg)
     state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
     given = numbers, parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
@@ -112,24 +135,40 @@ def _in_memory(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset) -> F
 _NO_STOPS = {"sample_every": 0, "evaluate_every": 0, "checkpoint_every": 0}
 
 
-def _in_a_folder(method: run.Method, cfg: run.Fit, loop: Loop, data: Dataset, out: Path) -> Fitted:
-    loop = dataclasses.replace(loop, log_every=1)
-    experiment = {"module": None, "file": None, "kind": None}
-    if (out / "config.json").exists():
-        record = run.read(out)
-        old = record["config"] | {"steps": cfg.steps}
-        if record["experiment"] != experiment or old != dataclasses.asdict(cfg):
-            raise InputError(f"{out} already holds another run; choose another folder")
-        train.go_on(method, {"": out}, {"": cfg}, loop, run.checked(record, data), record)
-    else:
-        train.begin(method, experiment, cfg, loop, data, out)
+def _digest(program: Program) -> str:
+    """A hash of what the program computes: game, losses, optimisers and the order of their updates."""
+    text = re.sub(r"0x[0-9a-f]+", "", str(program.traced()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
+    method, cfg, data = program.method, program.cfg, program.data
+    experiment = {"module": None, "file": None, "kind": None, "program": _digest(program)}
+    # Of the devices' share nothing may differ: the program is hashed for it.
+    try:
+        if (out / "config.json").exists():
+            record = run.read(out)
+            if record["experiment"]["module"] is not None:
+                raise InputError(f"{out} holds a run of another kind; choose another folder")
+            old = from_dict(run.Fit, record["config"] | {"steps": cfg.steps})
+            difference = first_difference(dataclasses.asdict(cfg), dataclasses.asdict(old))
+            if difference is None and record["experiment"]["program"] != experiment["program"]:
+                difference = "another game, loss, optimiser or number of devices, or another version of JAX"
+            if difference is not None:
+                raise InputError(f"{out} already holds another run ({difference}); choose another folder")
+            if max(run.checkpoints(out), default=0) == cfg.steps:
+                print(f"{out} holds all {cfg.steps} steps already")
+            train.go_on(method, out, {"": record}, {"": cfg}, loop, run.checked(record, data))
+        else:
+            train.begin(method, experiment, cfg, loop, data, out)
+    except Stopped:
+        print("what was trained until then is returned")
     example = data.example(cfg.batch_size)
     abstract = jax.eval_shape(partial(run.initial_state, method.make, cfg, example)).replace(frozen=())
     one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
     with checkpoint.manager(out / "checkpoints", loop.keep) as latest:
         state, _ = checkpoint.restore(latest, abstract)
-    rows = [row for row in run.rows(out) if "d/loss" in row or "g/loss" in row]
-    return Fitted(
-        state, {name: np.array([row[name] for row in rows], np.float32) for name in rows[0] if name != "step"}
-    )
+    rows = [row for row in run.rows(out) if "g/loss" in row]
+    names = [name for name in rows[0] if name != "step"] if rows else []
+    return Fitted(state, {name: np.array([row[name] for row in rows], np.float32) for name in names})

@@ -103,6 +103,11 @@ def configs(cfg, seeds: int, values: str | None) -> dict[str, Any]:
     return lanes
 
 
+def several(paths: dict) -> bool:
+    """Whether runs by their names are lanes of one folder; one alone has no name."""
+    return list(paths) != [""]
+
+
 def read(root: Path) -> list[str]:
     """The names of the lanes below a folder; [] if it is no folder of lanes."""
     file = root / "lanes.json"
@@ -194,21 +199,23 @@ def guarded(lane: Lane) -> Iterator[None]:
 
 
 def _last_finite(lane: Lane, step: int) -> int:
-    """Saves the state of a step from the checkpoint before it, whose steps are taken again; where that state
-    is not finite, the checkpoint stays the last. Returns the step of the newest."""
+    """Saves the last finite state up to a step, found by taking the steps since the newest checkpoint again.
+    Returns its step."""
     lane.latest.wait_until_finished()
     program = lane.program
     fresh = parallel.replicate(program.initial(jax.random.key(lane.cfg.seed), lane.numbers), program.devices)
     found = checkpoint.restore(lane.latest, _abstract(fresh))
     state = fresh if found is None else found[0].replace(frozen=fresh.frozen)
-    with contextlib.suppress(FloatingPointError):
-        if found is None:
-            checkpoint.save(lane.latest, state, lane.progress)
-        while (room := step - int(state.step)) > 0:
-            length = lane.loop.chunk if room >= lane.loop.chunk else 1
-            arrays, slot = lane.inputs
-            state, _ = program.chunk(state, (lane.numbers, arrays), slot, length)
-        checkpoint.save(lane.latest, state, lane.progress)
+    arrays, slot = lane.inputs
+    for length in (lane.loop.chunk, 1):
+        while int(state.step) + length <= step:
+            before = jax.tree.map(jnp.copy, state)  # the chunk is given the state's own memory
+            after, _ = program.chunk(state, (lane.numbers, arrays), slot, length)
+            finite = checkpoint.first_not_finite(after) is None
+            state = after if finite else before
+            if not finite:
+                break
+    checkpoint.save(lane.latest, state, lane.progress)
     lane.latest.wait_until_finished()
     return lane.latest.latest_step()
 
@@ -284,7 +291,7 @@ def _shown(lane: Lane) -> Made:
     if lane.gan.condition is not None:
         asked = kind.ask(lane.program.data)
         columns = min(len(next(iter(asked.values()))), run.MOST)
-        n = n // 8 * columns
+        n = max(1, n // 8) * columns
         asked = run.in_turn(asked, n, run.MOST)
     return _made(lane, n, fold(lane.state.key, "samples"), asked)
 
@@ -335,8 +342,9 @@ def show(lane: Lane) -> None:
     lane.events.add_image("samples", canvas, lane.step, dataformats="HWC")
 
 
-def finish(lane: Lane) -> dict:
-    """The pictures, the curves and the scores of the last state; what scores.json holds now."""
+def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
+    """The pictures, the curves and the scores of the last state: what scores.json holds now, and by name what
+    was found."""
     path, data, progress = lane.path, lane.program.data, lane.progress
     progress["seconds"] = time.monotonic() - lane.began
     lane.rows.flush()
@@ -386,7 +394,8 @@ def finish(lane: Lane) -> dict:
             f"more      {more}",
         ]
         print("\n".join(told))
-    return result
+    numbers = {name: fact for name, fact in facts.items() if isinstance(fact, float)}
+    return result, {**{score.name: score.value for score in found}, **numbers}
 
 
 def interval(values) -> tuple[float, float]:
@@ -397,27 +406,31 @@ def interval(values) -> tuple[float, float]:
     return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
-def summary(root: Path, results: dict[str, dict], failed: dict[str, str]) -> None:
-    """Tells and writes what the lanes' scores are; a lane that was frozen is named, and no part of a mean."""
-    write(root, [*results, *failed], failed=failed)
-    steps = {name: result["step"] for name, result in results.items()}
-    scores = {}
-    for lane, result in results.items():
-        for record in result["scores"]:
-            if record["step"] == steps[lane]:
-                scores.setdefault(record["name"], {}).setdefault(lane, record["value"])
-        for name, fact in result.items():
-            if isinstance(fact, float) and name != "seconds":
-                scores.setdefault(name, {})[lane] = fact
-    print(f"{len(results)} lanes of {len(results) + len(failed)}: the mean, half its 95 % interval, and each")
-    for name, values in scores.items():
-        mean, half = interval(list(values.values()))
-        each = ", ".join(f"{value:.4g}" for value in values.values())
-        print(f"  {name:22} {mean:.4g} +- {half:.2g}   ({each})")
-    print(f"  lanes: {', '.join(results)}")
+def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, str]) -> None:
+    """Tells and writes what the lanes' figures are: the mean over the seeds of each value, and each; a lane
+    that was frozen is named, and no part of a mean."""
+    write(root, [*found, *failed], failed=failed)
+    of = len(found) + len(failed)
+    print(f"{len(found)} lanes of {of}: the mean over seeds, half its 95 % interval, and each")
+    values = list(dict.fromkeys(_value(lane) for lane in found))
+    for value in values:
+        own = {lane: figures for lane, figures in found.items() if _value(lane) == value}
+        if value:
+            print(f"  {value}")
+        for name in next(iter(own.values())):
+            each = [figures[name] for figures in own.values() if name in figures]
+            mean, half = interval(each)
+            around = f" +- {half:.2g}   ({', '.join(f'{x:.4g}' for x in each)})" if len(each) > 1 else ""
+            print(f"  {name:22} {mean:.4g}{around}")
     for lane in failed:
         print(f"  frozen: {lane}")
-    curves = {name: run.rows(root / name) for name in results}
-    if plots.lanes(root / "curves.png", curves, f"{root.parent.name}/{root.name}"):
+    curves = {name: run.rows(root / name) for name in found}
+    if found and plots.lanes(root / "curves.png", curves, f"{root.parent.name}/{root.name}"):
         print(f"curves    {root / 'curves.png'}")
-    print(f"each lane's pictures and scores are in {root}/{next(iter(results), '')}, ...")
+    if found:
+        print(f"each lane's pictures and scores are in {root / next(iter(found))}, ...")
+
+
+def _value(lane: str) -> str:
+    """A lane's name without its seed."""
+    return lane.rpartition("seed-")[0].rstrip("-") if "seed-" in lane else lane

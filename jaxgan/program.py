@@ -14,66 +14,10 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.run import Method
 
-# What a method raises where it looks at the value of a number that is traced.
-LOOKED_AT = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
-
 
 def arguments(cfg) -> dict[str, Any]:
     """The numbers of a config that a program may take as arguments, the seed among them."""
     return {**config.numbers(cfg), "seed": np.uint32(cfg.seed)}
-
-
-def _trace(method: Method, cfg, data: Dataset, n_devices: int, accumulate: int, names) -> None:
-    """Traces both losses on a device's microbatch, the named numbers as arguments."""
-    share = data.example(cfg.batch_size // (n_devices * accumulate))
-    whole = data.example(cfg.batch_size)
-
-    def trace(numbers):
-        own = dataclasses.replace(cfg, **numbers)
-        gan, opts = method.make(own)
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), whole)
-        state = steps.create_state(gan, opts, jax.random.key(0), zeros)
-
-        def losses(batch):
-            gan, _ = method.make(own, parallel.AXIS)
-            players = (gan.d_loss, state.d), (gan.g_loss, state.g)
-            return [loss(player.params, state, batch, state.key)[0] for loss, player in players]
-
-        batch = jax.tree.map(lambda x: jnp.zeros((n_devices, *x.shape), x.dtype), share)
-        return jax.vmap(losses, axis_name=parallel.AXIS)(batch)
-
-    jax.eval_shape(trace, {name: arguments(cfg)[name] for name in names})
-
-
-def traceable(method: Method, cfg, data: Dataset, n_devices: int = 1, accumulate: int = 1) -> tuple[str, ...]:
-    """The numbers of a config that its program takes as arguments: all but those whose value `make` looks at.
-
-    Raises:
-      InputError: if networks or losses cannot be built.
-    """
-    names = tuple(arguments(cfg))
-    trace = partial(_trace, method, cfg, data, n_devices, accumulate)
-
-    def passes(names):
-        try:
-            trace(names)
-        except LOOKED_AT:
-            return False
-        return True
-
-    try:
-        if passes(names):
-            return names
-        trace(())  # what fails here is no matter of numbers
-        kept = tuple(name for name in names if passes((name,)))
-        looked_at = ", ".join(sorted(set(names) - set(kept)))
-        print(f"make() looks at the value of {looked_at}: each is a program of its own")
-        return kept
-    except KeyError as e:
-        names = ", ".join(data.example(1))
-        raise InputError(f"the game looks for {e} in a batch, which has {names}") from e
-    except ValueError as e:
-        raise InputError(str(e).partition("\n")[0]) from e
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +79,20 @@ class Program:
 
         return chunk
 
+    def traced(self):
+        """The jaxpr of a step on the devices' shares; nothing is compiled."""
+        n, batch_size = len(self.devices), self.cfg.batch_size
+        arrays = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(self.data.arrays)))
+        numbers = self.numbers(self.cfg)
+        state = jax.eval_shape(self.initial, jax.random.key(0), numbers)
+        step = partial(self.bare, length=1)
+        if n == 1:
+            slot = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+        else:
+            slot = jax.ShapeDtypeStruct((n, batch_size // n), jnp.int32)
+            step = jax.vmap(step, (None, None, 0), axis_name=parallel.AXIS)
+        return jax.make_jaxpr(step)(state, (numbers, arrays), slot)
+
     @cached_property
     def chunk(self) -> Callable:
         """(state, (numbers, arrays), slot, length) -> (state, metrics f32[length])."""
@@ -144,3 +102,38 @@ class Program:
     def lanes(self) -> Callable:
         """The chunk of several lanes side by side, as `parallel.side_by_side` has it."""
         return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices))
+
+
+def traceable(method: Method, cfg, data: Dataset, devices: tuple, accumulate: int = 1) -> tuple[str, ...]:
+    """The numbers of a config that its program takes as arguments: those that the method does not look at.
+
+    It is found by tracing a step, the method's own order of updates and batches included.
+
+    Raises:
+      InputError: if the game cannot be built or trained with these sizes.
+    """
+    names = tuple(arguments(cfg))
+
+    def trace(names: tuple) -> None:
+        Program(method, cfg, names, data, devices, accumulate).traced()
+
+    def passes(names: tuple) -> bool:
+        try:
+            trace(names)
+        except Exception:  # what a number that is traced may raise depends on what is done with it
+            return False
+        return True
+
+    if passes(names):
+        return names
+    try:
+        trace(())  # what fails here as well is no matter of numbers
+    except KeyError as e:
+        has = ", ".join(data.example(1))
+        raise InputError(f"the game asked for {e}, which it did not find; a batch has {has}") from e
+    except ValueError as e:
+        raise InputError(str(e).partition("\n")[0]) from e
+    kept = tuple(name for name in names if passes((name,)))
+    looked_at = ", ".join(sorted(set(names) - set(kept)))
+    print(f"the method looks at the value of {looked_at}: each value is a program of its own")
+    return kept

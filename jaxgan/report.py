@@ -287,6 +287,8 @@ def _flags(name: str, value) -> list[str]:
 def command(record: dict, config) -> str:
     """The command that trains a run anew, with the same numbers."""
     experiment, loop = record["experiment"], record["loop"]
+    if experiment["file"] is None:
+        return "# the method was at hand in a session, and is known there alone"
     python = [
         "python",
         *(["-m", experiment["module"]] if "." in experiment["module"] else [experiment["file"]]),

@@ -288,9 +288,13 @@ def read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        siblings = Path(path).parent
-        names = [p.name for p in siblings.iterdir()] if siblings.is_dir() else []
-        hint = nearest(Path(path).name, names)
+        if (Path(path) / "lanes.json").is_file():
+            raise InputError(
+                f"{path} holds several lanes, each a run's folder of its own; name one"
+            ) from None
+        siblings, name = Path(path).absolute().parent, Path(path).absolute().name
+        names = [p.name for p in siblings.iterdir() if p.name != name] if siblings.is_dir() else []
+        hint = nearest(name, names)
         raise InputError(
             f"{path} is no run's folder (it has no config.json){hint}; `jaxgan list` shows all runs"
         ) from None
@@ -366,6 +370,23 @@ def find(root: Path) -> list[Path]:
     """The runs below a folder, oldest first."""
     found = [p.parent for p in Path(root).glob("**/config.json")]
     return sorted(found, key=lambda p: (p / "config.json").stat().st_mtime)
+
+
+def asked_of(gan: GAN, kind: Kind, data: Dataset) -> dict | None:
+    """What a game's generator is asked for in turn; None if it takes no condition.
+
+    Raises:
+      InputError: if it takes one that the kind of data does not ask for.
+    """
+    if gan.condition is None:
+        return None
+    asked = kind.ask(data)
+    if gan.condition not in asked:
+        known = ", ".join(asked) or "nothing"
+        raise InputError(
+            f"the game is given {gan.condition!r}, and samples of {data.name} are asked for {known}"
+        )
+    return asked
 
 
 def drawn(data: Dataset, kind: Kind, n: int) -> dict[str, np.ndarray]:
@@ -452,48 +473,44 @@ class Generator:
         """`rows` paths of `columns` samples between pairs of latents, [rows * columns, ...].
 
         Each path starts and ends at a sample and stays where latents lie: straight if they are
-        bounded (uniform); else, for normal ones, rescaled so that each point is normal again. Without a
-        condition each path has the next of the run's own.
+        bounded (uniform); else, for normal ones, rescaled so that each point is normal again. A condition is
+        one for all paths or one each; without one each path has the next of the run's own.
         """
-        if columns < 2:
-            raise InputError(f"an interpolation has 2 columns or more, not {columns}")
+        if columns < 2 or rows < 1:
+            raise InputError(
+                f"an interpolation has 1 row or more of 2 columns or more, not {rows} of {columns}"
+            )
         ends = self.gan.latent(key, jnp.arange(2 * rows))
         a, b = ends[:rows, None], ends[rows:, None]
         t = jnp.linspace(0, 1, columns).reshape(1, -1, *(1,) * (a.ndim - 2))
         path = (1 - t) * a + t * b
         if float(jnp.abs(self.gan.latent(key, jnp.arange(1000))).max()) > 1:
             path = path / jnp.sqrt((1 - t) ** 2 + t**2)
-        if self.asked and condition is None and label is None:
-            condition = np.repeat(in_turn(self.asked, rows)[self.gan.condition], columns, 0)
-        return self.of(path.reshape(-1, *ends.shape[1:]), condition, label=label)
+        condition = self._condition(condition, label, rows)
+        condition = None if condition is None else np.repeat(condition, columns, 0)
+        return self.of(path.reshape(-1, *ends.shape[1:]), condition)
 
     def of(self, z, condition=None, *, label=None) -> np.ndarray:
         """The samples of latents z [N, ...]."""
-        n = jax.tree.leaves(z)[0].shape[0]
+        condition = self._condition(condition, label, jax.tree.leaves(z)[0].shape[0])
+        condition = None if condition is None else resident.scaled(condition)
+        return generate(self._compiled, self.variables, z, condition)
+
+    def _condition(self, condition, label, n: int):
+        """What n samples are asked for, [n, ...]; None if the generator takes no condition."""
         own = self.gan.condition
         if label is not None:
             if own != "label" or condition is not None:
-                raise InputError(
-                    "this generator takes no label" if own != "label" else "label or condition, not both"
-                )
+                told = "label or condition, not both" if own == "label" else "this generator takes no label"
+                raise InputError(told)
             condition = label
-        if condition is not None and own is None:
-            raise InputError("this generator takes no condition")
-        if own is not None:
-            if condition is None:
-                if self.asked is None:
-                    raise InputError(
-                        f"this generator is to be asked for something: give the condition, {own!r}"
-                    )
-                condition = in_turn(self.asked, n)[own]
-            else:
-                condition = self.kind.condition(self.facts, condition, n)
-            if len(condition) != n:
-                raise InputError(
-                    f"there are {len(condition)} conditions for {n} samples; give one, or one each"
-                )
-            condition = resident.scaled(np.asarray(condition))
-        return generate(self._compiled, self.variables, z, condition)
+        if own is None:
+            if condition is not None:
+                raise InputError("this generator takes no condition")
+            return None
+        if condition is None:
+            return in_turn(self.asked, n)[own]
+        return self.kind.condition(self.facts, self.asked[own], condition, n)
 
     @cached_property
     def _compiled(self) -> Callable:

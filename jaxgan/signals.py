@@ -41,6 +41,30 @@ def reported():
 
 
 @contextlib.contextmanager
+def raised_signals():
+    """Ctrl-C or SIGTERM raises `Stopped`, where nothing is lost by it."""
+
+    def stop(signum, frame):
+        raise Stopped(signum)
+
+    with _handled_by(stop):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler):
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not this thread's
+        return
+    old = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, usual in old.items():
+            signal.signal(signum, usual)
+
+
+@contextlib.contextmanager
 def caught_signals():
     """Yields a list that the first Ctrl-C or SIGTERM is put into; a second one ends at once."""
     caught: list[int] = []
@@ -52,12 +76,5 @@ def caught_signals():
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nstopping as soon as the run is saved; once more to stop at once\n")
 
-    if threading.current_thread() is not threading.main_thread():
-        yield caught  # signals are not this thread's
-        return
-    old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handled_by(note):
         yield caught
-    finally:
-        for signum, handler in old.items():
-            signal.signal(signum, handler)

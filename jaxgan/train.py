@@ -19,7 +19,7 @@ from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
 from jaxgan.program import Program
-from jaxgan.signals import Stopped, caught_signals, reported
+from jaxgan.signals import Stopped, caught_signals, raised_signals, reported
 
 
 @dataclass(frozen=True)
@@ -123,27 +123,38 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     experiment = run.experiment_of(type(cfg), kind)
     method = run.method_of(sys.modules[type(cfg).__module__], kind)
     root = Path(loop.out) / run.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
-    return begin(method, experiment, cfg, loop, kind.load(method.complete(cfg), loop.data_dir), root)
+    data = kind.load(method.complete(cfg), loop.data_dir)
+    for own in lanes.configs(cfg, 1, loop.lanes).values() if loop.lanes else ():
+        if kind.load(method.complete(own), loop.data_dir).digest != data.digest:
+            field = loop.lanes.partition("=")[0]
+            raise InputError(f"--lanes {loop.lanes}: {field} decides the data; start a run for each value")
+    return begin(method, experiment, cfg, loop, data, root)
 
 
 def begin(method: run.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
     """Makes the folder of a method's run on some data, and trains."""
     run.check_wanted()
-    cfg = _as_data(method.complete(cfg), data)
-    check(cfg)
+    check(loop)
+    configs = {
+        name: _as_data(method.complete(own), data)
+        for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
+    }
+    for own in configs.values():
+        check(own)
+    cfg = next(iter(configs.values()))
     devices = devices_for(cfg, loop, data)
-    configs = lanes.configs(cfg, loop.seeds, loop.lanes)
+    method.kind.check(data)
     programs = _programs(method, configs.values(), loop, data, devices)
-    asked = method.kind.ask(data) if method.make(cfg)[0].condition else None
-    paths = {name: root / name for name in configs} if len(configs) > 1 else {"": root}
+    asked = run.asked_of(method.make(cfg)[0], method.kind, data)
+    paths = {name: root / name for name in configs}
     alone = dataclasses.replace(loop, seeds=1, lanes=None)
-    if len(paths) > 1:
+    if lanes.several(paths):
         lanes.check_free(root)
     for name, path in paths.items():
         run.create(path, experiment, configs[name], alone, data, devices, asked)
-    if len(paths) > 1:
+    if lanes.several(paths):
         lanes.write(root, list(paths))
-    return _fit(root, paths, configs, loop, data, programs)
+    return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
 
 
 def resume(path: str | Path, **changes) -> dict:
@@ -160,52 +171,51 @@ def resume(path: str | Path, **changes) -> dict:
     paths = {name: root / name for name in lanes.read(root)} or {"": root}
     records = {name: run.read(p) for name, p in paths.items()}
     record = next(iter(records.values()))
-    steps = changes.pop("steps", None)
+    loop = dataclasses.replace(
+        from_dict(Loop, record["loop"]), **{k: v for k, v in changes.items() if k != "steps"}
+    )
     configs = {}
     for name, own in records.items():
         method, old = run.method(own)
-        configs[name] = dataclasses.replace(old, steps=old.steps if steps is None else steps)
-    loop = dataclasses.replace(from_dict(Loop, record["loop"]), **changes)
-    return go_on(method, paths, configs, loop, run.dataset(record, loop.data_dir), record)
+        configs[name] = dataclasses.replace(old, steps=changes.get("steps", old.steps))
+    return go_on(method, root, records, configs, loop, run.dataset(record, loop.data_dir))
 
 
 def go_on(
-    method: run.Method, paths: dict[str, Path], configs: dict, loop: Loop, data: Dataset, record: dict
+    method: run.Method, root: Path, records: dict[str, dict], configs: dict, loop: Loop, data: Dataset
 ) -> dict:
-    """Goes on with the lanes in some folders.
-
-    Args:
-      record: the first lane's config.json as it is.
-    """
-    for cfg in configs.values():
+    """Goes on with the lanes below a folder, whose config.json are the records, under new configs."""
+    paths = {name: root / name for name in records}
+    for name, cfg in configs.items():
         check(cfg)
-    cfg = next(iter(configs.values()))
-    devices = devices_for(cfg, loop, data)
+        run.checked(records[name], data)
+        if (step := max(run.checkpoints(paths[name]), default=0)) > cfg.steps:
+            raise InputError(f"{paths[name]} is at step {step} already; give no fewer --steps")
+    devices = devices_for(next(iter(configs.values())), loop, data)
     programs = _programs(method, configs.values(), loop, data, devices)
     now = {"versions": run.versions(), "devices": run.device_kinds(devices)}
     for what, value in now.items():
-        if record[what] != value:
-            print(f"{what} before: {record[what]}, now: {value}")
+        if before := next((r[what] for r in records.values() if r[what] != value), None):
+            print(f"{what} before: {before}, now: {value}")
             print("so the run goes on to float tolerance, not bit for bit")
-    root = next(iter(paths.values()))
-    root = root if len(paths) == 1 else root.parent
-    return _fit(root, paths, configs, loop, data, programs, extended=cfg.steps > record["config"]["steps"])
+    extended = {name: configs[name].steps > record["config"]["steps"] for name, record in records.items()}
+    return _fit(root, paths, configs, loop, data, programs, extended)
 
 
 def _programs(method: run.Method, configs, loop: Loop, data: Dataset, devices: list) -> Callable:
     """cfg -> its program; configs that differ in a seed and in numbers alone share one."""
-    known = {}
+    names, known = {}, {}
 
     def program_of(cfg) -> Program:
         numbers = program.arguments(cfg)
         static = tuple(getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name not in numbers)
-        key = tuple(numbers), static
+        form = tuple(numbers), static
+        if form not in names:
+            names[form] = program.traceable(method, cfg, data, tuple(devices), loop.accumulate)
+        key = form, tuple(numbers[name] for name in numbers if name not in names[form])
         if key not in known:
-            names = program.traceable(method, cfg, data, len(devices), loop.accumulate)
-            known[key] = Program(method, cfg, names, data, tuple(devices), loop.accumulate)
-        found = known[key]
-        looked_at = [k for k in numbers if k not in found.names and getattr(cfg, k) != getattr(found.cfg, k)]
-        return dataclasses.replace(found, cfg=cfg) if looked_at else found
+            known[key] = Program(method, cfg, names[form], data, tuple(devices), loop.accumulate)
+        return known[key]
 
     for cfg in configs:  # built before a folder is made
         program_of(cfg)
@@ -214,12 +224,12 @@ def _programs(method: run.Method, configs, loop: Loop, data: Dataset, devices: l
 
 def _fit(
     root: Path,
-    paths: dict,
+    paths: dict[str, Path],
     configs: dict,
     loop: Loop,
     data: Dataset,
     programs: Callable,
-    extended: bool = False,
+    extended: dict[str, bool],
 ) -> dict:
     if loop.cache:
         cache.keep_compilations()
@@ -227,41 +237,42 @@ def _fit(
         for path in paths.values():
             stack.enter_context(run.locked(path))
             evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
-        caught = stack.enter_context(caught_signals())
-        first = programs(next(iter(configs.values())))
-        devices, kind = list(first.devices), first.method.kind
-        size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
-        several = f", {len(paths)} lanes" if len(paths) > 1 else ""
-        print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{several}")
-        judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
-        arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
-        inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)
-        all_lanes = [
-            stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
-            for (name, path), cfg in zip(paths.items(), configs.values(), strict=True)
-        ]
-        for lane in all_lanes:
-            if lane.step > lane.cfg.steps:
-                raise InputError(f"{lane.path} is at step {lane.step} already; give no fewer --steps")
-            run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1, lanes=None))
-            lane.progress["stale"] *= not extended
-        _loop(all_lanes, loop, caught)
+        with caught_signals() as caught:
+            first = programs(next(iter(configs.values())))
+            devices, kind = list(first.devices), first.method.kind
+            size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
+            told = f", {len(paths)} lanes" if lanes.several(paths) else ""
+            print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}")
+            judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
+            arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
+            inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)
+            all_lanes = [
+                stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
+                for (name, path), cfg in zip(paths.items(), configs.values(), strict=True)
+            ]
+            for lane in all_lanes:
+                run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1, lanes=None))
+                lane.progress["stale"] *= not extended[lane.name]
+            _loop(all_lanes, loop, caught)
+        steps = sorted({lane.step for lane in all_lanes})
+        at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+        how = run.goes_on_by(root, run.read(all_lanes[0].path)["experiment"])
         if caught:
-            steps = sorted({lane.step for lane in all_lanes})
-            at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-            how = run.goes_on_by(root, run.read(next(iter(paths.values())))["experiment"])
             print(f"stopped at {at}; go on by {how}", file=sys.stderr)
             raise Stopped(caught[0])
-        results = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
-        if len(paths) == 1 and results:
-            return results[""]
+        try:
+            with raised_signals():
+                done = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
+        except Stopped:
+            print(f"stopped at {at}, in the closing scores; go on by {how}", file=sys.stderr)
+            raise
         failed = {lane.name: lane.failed for lane in all_lanes if lane.failed is not None}
-        if len(paths) > 1:
-            lanes.summary(root, results, failed)
+        if lanes.several(paths):
+            lanes.summary(root, {name: found for name, (_, found) in done.items()}, failed)
         if failed:
-            names = ", ".join(f"{name}: {told}" for name, told in failed.items())
-            raise InputError(names.removeprefix(": "))
-        return results
+            raise InputError(", ".join(f"{name}: {told}" if name else told for name, told in failed.items()))
+        results = {name: result for name, (result, _) in done.items()}
+        return results if lanes.several(paths) else results[""]
 
 
 def _due(step: int, every: int) -> bool:
@@ -307,7 +318,7 @@ def _loop(all_lanes: list[Lane], loop: Loop, caught: list) -> None:
         while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught:
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
-            length = length_of(step, group[0].cfg.steps, loop)
+            length = length_of(step, min(lane.cfg.steps for lane in group), loop)
             _advance(group, length, together)
             step += length
             for lane in group:

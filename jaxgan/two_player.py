@@ -14,6 +14,7 @@ from jaxgan.random import fold
 from jaxgan.terms import OfStep, Seen, Term
 
 _NONE = MappingProxyType({})
+FIGURES = "accuracy_real", "accuracy_fake"  # of D, beside its loss and its terms
 
 
 def _apply(net: nn.Module, params, stats, *args):
@@ -58,11 +59,14 @@ def two_player(
         are packed, and so a penalty's norm is a pack's.
 
     Raises:
-      ValueError: if a packed D were to be given a condition, or two terms carry something by one name.
+      ValueError: if a packed D were to be given a condition, two terms carry something by one name, or one
+        has the name of another figure.
     """
     if pack > 1 and condition is not None:
         raise ValueError("pack: a condition cannot be packed, since the examples of a pack differ in it")
     loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
+    if taken := {"loss", *FIGURES} & set(d_terms) | {"loss"} & set(g_terms):
+        raise ValueError(f"a term is named {min(taken)!r}, as another figure is: give it another name")
     carrying = [(k, t.start) for ts in (d_terms, g_terms) for k, t in ts.items() if t.start is not None]
     if len(dict(carrying)) < len(carrying):
         raise ValueError("two terms carry something by one name: give one of them another")
@@ -86,10 +90,8 @@ def two_player(
         judge = partial(_judge, discriminator, params)
         real_logits, of_real, stats = judge(state.d.stats, real, *given(batch))
         fake_logits, of_fake, stats = judge(stats, fake, *given(batch))
-        metrics = {
-            "accuracy_real": accuracy(real_logits, real=True).mean(),
-            "accuracy_fake": accuracy(fake_logits, real=False).mean(),
-        }
+        sides = accuracy(real_logits, real=True), accuracy(fake_logits, real=False)
+        metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
         critic = lambda x: judge(state.d.stats, x, *given(batch))[0]  # noqa: E731
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits

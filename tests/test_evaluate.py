@@ -210,6 +210,16 @@ def test_a_comparison_of_different_protocols_is_refused(three, capsys):
         (["evaluate", "RUN", "--checkpoint", "\u00b2"], "last, best, all, or a step"),
         (["evaluate", "RUN", "--groups", "1"], "--groups 1: an interval takes 2 or more groups"),
         (["evaluate", "RUN", "--split", "test"], "--split test: digits has no splits"),
+        (
+            ["evaluate", "RUN", "--samples", "digits", "--psi", "1"],
+            "--samples are scored as they are; leave out",
+        ),
+        (
+            ["evaluate", "RUN", "--samples", "digits", "--checkpoint", "10"],
+            "--samples are scored as they are",
+        ),
+        (["evaluate", "RUN", "--samples-split", "test"], "is of --samples, which is not given"),
+        (["evaluate", "RUN", "--samples", "digits", "--samples-split", "x"], "digits has no splits"),
         (["evaluate", "NONE"], "is no run's folder"),
         (["compare", "RUN"], "a comparison takes two runs or more"),
         (["compare", "RUN", "NONE"], "is no run's folder"),

@@ -1,5 +1,6 @@
 """Training from Python, with arrays of one's own."""
 
+import os
 import re
 import signal
 import subprocess
@@ -14,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 import jaxgan
 from jaxgan import cli, random
 from jaxgan.config import InputError
 from jaxgan.game import Optimizers
 from jaxgan.losses.adversarial import non_saturating
-from jaxgan.nets import mlp, points
+from jaxgan.nets import dcgan, mlp, points
+from jaxgan.train import Loop
 from jaxgan.two_player import two_player
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -62,7 +65,10 @@ def test_a_seed_is_a_run(plain, images):
 
 @pytest.mark.filterwarnings("ignore:.*biased upwards")
 def test_a_folder_has_what_a_run_has_and_training_goes_on(plain, images, tmp_path, capsys):
-    fit = partial(jaxgan.fit, *_game(), {"image": images}, batch_size=8, seed=3, out=tmp_path / "r")
+    gan, opts = _game()
+    fit = partial(
+        jaxgan.fit, gan=gan, opts=opts, arrays={"image": images}, batch_size=8, seed=3, out=tmp_path / "r"
+    )
     half = fit(steps=20)
     np.testing.assert_array_equal(half.history["g/loss"], plain.history["g/loss"][:20])
     state, history = fit(steps=30)
@@ -79,8 +85,18 @@ def test_a_folder_has_what_a_run_has_and_training_goes_on(plain, images, tmp_pat
         _game()[0].sample(state.g.averaged, _game()[0].latent(jax.random.key(0), jnp.arange(5))),
         atol=1e-6,
     )
-    with pytest.raises(InputError, match="already holds another run"):
-        fit(steps=40, seed=5)
+    for other, told in (
+        (partial(fit, seed=5), r"seed: 5, not 3"),
+        (partial(fit, opts=Optimizers(optax.sgd(1.0), optax.sgd(1.0), 0.9)), "another game, loss, optimiser"),
+        (
+            partial(fit, gan=_game(d_terms={"small": lambda seen: seen.real_logits**2})[0]),
+            "another game, loss",
+        ),
+    ):
+        with pytest.raises(InputError, match=f"already holds another run .*{told}"):
+            other(steps=30)
+    fit(steps=30)
+    assert "holds all 30 steps already" in capsys.readouterr().out
     with pytest.raises(SystemExit) as left:
         cli.main(["sample", str(tmp_path / "r")])
     assert left.value.code == 2
@@ -92,6 +108,8 @@ def test_a_folder_has_what_a_run_has_and_training_goes_on(plain, images, tmp_pat
 def test_all_devices_are_used_by_a_function_of_the_axis(plain, images, capsys):
     jaxgan.fit(*_game(), {"image": images}, steps=1, batch_size=8)
     assert "one of 8 devices is used: give a function, axis -> GAN" in capsys.readouterr().out
+    jaxgan.fit(*_game(), {"image": images}, steps=1, batch_size=8, loop=Loop(chunk=5))
+    assert "one of 8 devices is used" in capsys.readouterr().out
     state, history = jaxgan.fit(
         lambda axis: _game()[0], _game()[1], {"image": images}, steps=30, batch_size=8, seed=3
     )
@@ -100,25 +118,100 @@ def test_all_devices_are_used_by_a_function_of_the_axis(plain, images, capsys):
     np.testing.assert_allclose(history["d/loss"], plain.history["d/loss"], rtol=1e-3)
 
 
-def test_ctrl_c_returns_what_was_trained(images, capsys):
-    def interrupt():
-        time.sleep(1.5)
-        signal.raise_signal(signal.SIGINT) if False else __import__("os").kill(
-            __import__("os").getpid(), signal.SIGINT
-        )
+def _interrupt(seconds):
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
+
+def test_ctrl_c_returns_what_was_trained(images, capsys):
+    thread = threading.Thread(target=_interrupt, args=(1.5,))
     thread.start()
-    state, history = jaxgan.fit(*_game(), {"image": images}, steps=10**7, batch_size=8)
+    state, history = jaxgan.fit(*_game(), {"image": images}, steps=10**6, batch_size=8)
     thread.join()
-    assert 0 < int(state.step) < 10**7
+    assert 0 < int(state.step) < 10**6
     assert len(history["d/loss"]) == int(state.step)
-    assert f"stopped at step {int(state.step)} of 10000000" in capsys.readouterr().out
+    assert f"stopped at step {int(state.step)} of 1000000" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*biased upwards")
+def test_a_conditional_game_has_all_that_a_run_has(images, tmp_path):
+    """Its labels are bytes; its classes have no names."""
+    gan = two_player(
+        dcgan.Generator(width=4, image_size=8, n_classes=3),
+        dcgan.Discriminator(width=4, n_classes=3),
+        loss=non_saturating,
+        latent=partial(random.normal, shape=(4,)),
+        condition="label",
+    )
+    arrays = {"image": images, "label": (np.arange(40) % 3).astype(np.uint8)}
+    jaxgan.fit(gan, _game()[1], arrays, steps=3, batch_size=8, out=tmp_path / "r")
+    generator, key = jaxgan.load(tmp_path / "r", gan=gan), jax.random.key(0)
+    np.testing.assert_array_equal(generator.sample(key, 4), generator.sample(key, 4, label=[0, 1, 2, 0]))
+    for label, told in ((99, "label 99 is not one of the classes: 0 to 2"), (-5, "label -5 is not")):
+        with pytest.raises(InputError, match=told):
+            generator.sample(key, 4, label=label)
+    other = two_player(*_networks(), loss=non_saturating, latent=gan.latent, condition="code")
+    codes = {"image": images, "code": np.ones((40, 2))}
+    with pytest.raises(
+        InputError, match="the game is given 'code', and samples of arrays are asked for nothing"
+    ):
+        jaxgan.fit(other, _game()[1], codes, steps=3, batch_size=8, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+class _Given(nn.Module):
+    """A network that is given something and does not use it."""
+
+    net: nn.Module
+
+    def __call__(self, x, given, *, train: bool):
+        return self.net(x, train=train)
+
+
+def _networks():
+    return _Given(mlp.Generator((8, 8, 1), (8,), None)), _Given(mlp.Discriminator((8,)))
+
+
+@pytest.mark.filterwarnings("ignore:.*biased upwards")
+def test_ctrl_c_returns_what_a_folder_has(images, tmp_path, capsys):
+    thread = threading.Thread(target=_interrupt, args=(2.5,))
+    thread.start()
+    options = dict(
+        batch_size=8, out=tmp_path / "r", loop=Loop(sample_every=0, evaluate_every=0, checkpoint_every=0)
+    )
+    state, history = jaxgan.fit(*_game(), {"image": images}, steps=10**6, **options)
+    thread.join()
+    assert 0 < int(state.step) == len(history["d/loss"]) < 10**6
+    told = capsys.readouterr()
+    assert "what was trained until then is returned" in told.out
+    assert "go on by calling jaxgan.fit again" in told.err
+
+
+@pytest.mark.parametrize(
+    ("loop", "out", "told"),
+    [
+        ({"seeds": 2}, True, "Loop(seeds=...) says nothing here"),
+        ({"lanes": "a=1"}, True, "Loop(lanes=...) says nothing here"),
+        ({"name": "x"}, True, "Loop(name=...) says nothing here"),
+        ({"patience": 2}, False, "Loop(patience=...) says nothing without `out`"),
+        ({"devices": 2}, False, "a game is for one device; give a function"),
+    ],
+)
+def test_what_of_the_loop_does_not_apply_is_told(images, tmp_path, loop, out, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        jaxgan.fit(*_game(), {"image": images}, steps=2, batch_size=8, loop=Loop(**loop),
+                   out=tmp_path / "r" if out else None)  # fmt: skip
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize(
     ("arrays", "options", "told"),
     [
+        (
+            {"image": np.zeros((9, 8, 8, 1))},
+            {"out": True},
+            "'image' is float32[9, 8, 8, 1]; pictures and scores",
+        ),
         (
             {"image": np.zeros((9, 8, 8, 1)), "label": np.zeros(8)},
             {},
@@ -132,7 +225,7 @@ def test_ctrl_c_returns_what_was_trained(images, capsys):
         (
             {"picture": np.zeros((9, 8, 8, 1))},
             {},
-            "the game looks for 'image' in a batch, which has picture, slot",
+            "the game asked for 'image', which it did not find; a batch has picture, slot",
         ),
         ({"x": np.zeros((9, 3))}, {"out": True}, "has no array 'image', but x"),
     ],
@@ -148,6 +241,7 @@ def test_bad_input_is_a_line(arrays, options, told, tmp_path):
     with pytest.raises(InputError, match=re.escape(told)) as e:
         jaxgan.fit(*game, arrays, **{"steps": 2, "batch_size": 8, **options})
     assert "\n" not in str(e.value)
+    assert not (tmp_path / "r").exists()
 
 
 def test_the_lines_in_the_readme_run_as_they_stand(tmp_path):

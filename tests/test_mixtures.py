@@ -210,6 +210,73 @@ class TestLanes:
         other = root.parent / "b" / "gp_weight-3"  # without the stop the frozen one goes where this one goes
         jax.tree.map(np.testing.assert_array_equal, _leaves(frozen, 10), _leaves(other, 10))
 
+    def test_one_value_is_a_lane_too(self, tmp_path):
+        root, found = _start(tmp_path, lanes="gamma=0.1")
+        assert list(found) == ["gamma-0.1"]
+        assert (root / "gamma-0.1" / "scores.json").is_file()
+
+    def test_a_mean_is_over_the_seeds_of_one_value(self, tmp_path, capsys):
+        cfg = Config(**SMALL, method="gan_r1")
+        _, found = _start(tmp_path, cfg=cfg, lanes="gamma=0.1,50", seeds=2)
+        lines = capsys.readouterr().out.splitlines()
+        values = [next(s["value"] for s in lane["scores"] if s["name"] == "swd") for lane in found.values()]
+        told = [float(line.split()[1]) for line in lines if line.strip().startswith("swd")]
+        np.testing.assert_allclose(told, [np.mean(values[:2]), np.mean(values[2:])], rtol=1e-3)
+        assert [line.strip() for line in lines if line.startswith("  gamma")] == ["gamma-0.1", "gamma-50"]
+
+    def test_fewer_steps_are_refused_and_change_nothing(self, tmp_path):
+        root, _ = _start(tmp_path, seeds=2)
+        train.resume(root / "seed-1", steps=30)
+        before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        with pytest.raises(InputError, match="seed-1 is at step 30 already; give no fewer --steps"):
+            train.resume(root, steps=25)
+        assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+        train.resume(root, steps=35)
+        assert [run.checkpoints(root / f"seed-{i}")[-1] for i in (0, 1)] == [35, 35]
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            *(
+                _leaves(p, 35)
+                for p in (root / "seed-1", _start(tmp_path, "b", Config(**{**SMALL, "steps": 35}, seed=1))[0])
+            ),
+        )
+
+    def test_lanes_of_several_lengths_end_at_their_own(self, tmp_path):
+        root, _ = _start(tmp_path, seeds=2)
+        for lane, total in (("seed-0", 33), ("seed-1", 27)):
+            record = run.read(root / lane)
+            record["config"]["steps"] = total
+            run.write(root / lane, record)
+        found = train.resume(root)
+        assert [found[lane]["step"] for lane in ("seed-0", "seed-1")] == [33, 27]
+        assert [run.checkpoints(root / lane)[-1] for lane in found] == [33, 27]
+
+    def test_a_folder_of_lanes_is_no_run(self, three):
+        root, _ = three
+        with pytest.raises(InputError, match="holds several lanes, each a run's folder of its own; name one"):
+            jaxgan.load(root)
+
+    def test_a_number_that_decides_the_data_is_no_lane(self, tmp_path):
+        from experiments import gaussian
+
+        loop = Loop(out=str(tmp_path / "r"), devices=1, lanes="mu=1,5")
+        with pytest.raises(
+            InputError, match="--lanes mu=1,5: mu decides the data; start a run for each value"
+        ):
+            train.start(gaussian.Config(steps=5), loop, gaussian.line)
+        assert not (tmp_path / "r").exists()
+
+    def test_samples_of_an_endless_set_are_scored(self, three, capsys):
+        cli.main(["evaluate", str(three[0] / "seed-0"), "--samples", "ring", "--n", "500", "--groups", "0"])
+        lines = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("captured") and line.split()[1] == "8" for line in lines)
+        assert "500 samples (points of ring " in "\n".join(lines)
+
+    def test_packs_of_three_are_scored(self, tmp_path):
+        cfg = Config(method="pacgan", pack=3, batch_size=96, steps=10, samples=100)
+        _, found = _start(tmp_path, cfg=cfg)
+        assert "slope" in {s["name"] for s in found["scores"]}
+
     @pytest.mark.parametrize(
         ("loop", "told"),
         [

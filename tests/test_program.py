@@ -1,6 +1,7 @@
 """One program for every value of a config's numbers, and what stands in the way of it."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import gan
-from jaxgan import config, run
+from jaxgan import config, run, steps
 from jaxgan.config import InputError, Rate
-from jaxgan.data import load
+from jaxgan.data import load, resident
 from jaxgan.program import Program, arguments, traceable
 
 CFG = gan.Config(image_size=8, channels=1, g_hidden=(8,), d_hidden=(8,), latent=4, batch_size=8)
@@ -38,14 +39,32 @@ def test_the_numbers_are_the_fields_of_float():
     assert config.numbers(less)["d_lr"] == 1.0
 
 
+def test_what_is_no_number_is_none():
+    @dataclass(frozen=True)
+    class Config:
+        a: float = 1.0
+        b: float | None = None
+        c: tuple[float, float] = (0.5, 0.9)
+        d: float | str = "e"
+        e: int = 3
+        f: Rate | None = 0.5
+
+    assert config.number_fields(Config) == ["a", "b", "f"]
+    assert config.numbers(Config()) == {"a": 1.0, "f": 0.5}
+
+
 def test_a_number_that_make_looks_at_stays_static(capsys):
     method = run.Method(_looking)
     cfg = Looks(**{**vars(CFG)})
     data = load("digits", image_size=8)
-    names = traceable(method, cfg, data)
+    devices = tuple(jax.devices()[:1])
+    names = traceable(method, cfg, data, devices)
     assert set(arguments(cfg)) - set(names) == {"weight"}
-    assert capsys.readouterr().out == "make() looks at the value of weight: each is a program of its own\n"
-    assert set(traceable(run.Method(gan.make), CFG, data)) == set(arguments(CFG))
+    assert (
+        capsys.readouterr().out
+        == "the method looks at the value of weight: each value is a program of its own\n"
+    )
+    assert set(traceable(run.Method(gan.make), CFG, data, devices)) == set(arguments(CFG))
     assert capsys.readouterr().out == ""
 
 
@@ -72,4 +91,44 @@ def test_what_cannot_be_built_is_a_line():
         raise ValueError("no such network\nsecond line")
 
     with pytest.raises(InputError, match="^no such network$"):
-        traceable(run.Method(broken), CFG, load("digits", image_size=8))
+        traceable(run.Method(broken), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))
+
+
+@pytest.mark.parametrize("where", ["make", "train_step", "batches"])
+def test_wherever_a_method_looks(where, capsys):
+    """By a comparison, as text, as a key, or as a seed of NumPy's."""
+
+    def look(cfg):
+        assert cfg.weight > 0.5
+        assert {cfg.g_lr: f"{cfg.d_lr:g}"}
+        np.random.default_rng(cfg.seed)
+
+    def make(cfg, axis=None):
+        if where == "make":
+            look(cfg)
+        return gan.make(cfg, axis)
+
+    def train_step(cfg):
+        if where == "train_step":
+            look(cfg)
+        return steps.train_step
+
+    def batches(cfg, draw):
+        if where == "batches":
+            look(cfg)
+        return partial(resident.batches, draw, n_critic=cfg.n_critic)
+
+    cfg, data = Looks(**{**vars(CFG)}), load("digits", image_size=8)
+    method = run.Method(make, train_step=train_step, batches=batches)
+    names = traceable(method, cfg, data, tuple(jax.devices()[:2]))
+    assert set(arguments(cfg)) - set(names) == {"weight", "g_lr", "d_lr", "seed"}
+    assert "looks at the value of d_lr, g_lr, seed, weight" in capsys.readouterr().out
+
+
+def test_what_a_batch_has_not_is_told():
+    def make(cfg, axis=None):
+        method, opts = gan.make(cfg, axis)
+        return method._replace(init=lambda key, batch: batch["picture"]), opts
+
+    with pytest.raises(InputError, match="the game asked for 'picture', .* a batch has image, label, slot"):
+        traceable(run.Method(make), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))

@@ -255,6 +255,30 @@ def test_a_method_in_a_file_of_ones_own(tmp_path, key):
         train.main(gan.Config, cgan.make, argv=[])
 
 
+def test_a_signal_in_the_closing_scores_ends_them(tmp_path):
+    """In one line, by the signal's own status; its scores are made when it is resumed."""
+    one = _python("-u", "-c", CLOSING, "--out", str(tmp_path), "--name", "a", *FLAGS)
+    text, _ = one.communicate(timeout=120)
+    assert one.returncode == 128 + signal.SIGTERM, text
+    path = tmp_path / "gan" / "a"
+    assert f"stopped at step 40, in the closing scores; go on by `jaxgan resume {path}`" in text
+    assert "Traceback" not in text
+    assert not (path / "scores.json").exists()
+    train.resume(path, devices=1)
+    assert (path / "scores.json").is_file()
+
+
+CLOSING = """
+import os, signal, sys
+from experiments import gan
+from jaxgan import plots, train
+from jaxgan.kinds.images import images
+
+plots.curves = lambda *args: os.kill(os.getpid(), signal.SIGTERM)
+train.main(gan.Config, gan.make, argv=sys.argv[1:])
+"""
+
+
 @FEW
 def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
     np.savez(tmp_path / "plain.npz", image=images)
@@ -272,6 +296,9 @@ def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
     assert scores["scores"][0]["name"] == "fd_cells"
     assert scores["class_shares"] is None
     assert _latest(tmp_path / "gan" / "a") == 7
+    given = ["--images", f"npz:{tmp_path / 'plain.npz'}", "--groups", "0"]
+    cli.main(["evaluate", str(tmp_path / "gan" / "a"), *given])
+    assert "40 samples (images of npz:" in capsys.readouterr().out
 
 
 def test_patience_stops_a_run_and_the_best_is_kept(tmp_path, capsys):
@@ -355,8 +382,25 @@ class TestConditional:
         np.testing.assert_array_equal(threes, g.sample(key, 5, label=[3] * 5))
         assert not np.allclose(threes, g.sample(key, 5, label=4))
         np.testing.assert_array_equal(g.sample(key, 11), g.sample(key, 11, label=np.arange(11) % 10))
-        with pytest.raises(InputError, match="label 10 is not one of the classes: 0 0, 1 1"):
-            g.sample(key, 2, label=10)
+        np.testing.assert_array_equal(threes, g.sample(key, 5, "3"))
+        np.testing.assert_array_equal(threes, g.sample(key, 5, np.int64(3)))
+        np.testing.assert_array_equal(g.interpolate(key, 2, 3, [4, 5]), g.interpolate(key, 2, 3, ["4", "5"]))
+        for label, told in [
+            (10, "label 10 is not one of the classes: 0 0, 1 1"),
+            ([3, -1], "label -1 is not one of the classes"),
+            (2**40, "label 1099511627776 is not one"),
+            ("x", "label 'x' is not one of the classes"),
+            (1.7, "label 1.7 is neither a class's number nor its name"),
+            (True, "label True is neither"),
+            ([0, 1, 2], "there are 3 labels for 2 samples; give one, or one each"),
+            ([], "there are 0 labels for 2 samples"),
+            ([[0, 1], [2, 3]], "is neither"),
+        ]:
+            with pytest.raises(InputError, match=told) as e:
+                g.sample(key, 2, label=label)
+            assert "\n" not in str(e.value)
+        with pytest.raises(InputError, match="label or condition, not both"):
+            g.sample(key, 2, 3, label=3)
 
     def test_it_is_scored_by_the_labels_that_were_asked_for(self, conditional, tmp_path):
         path = shutil.copytree(conditional, tmp_path / "a")

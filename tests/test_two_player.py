@@ -258,6 +258,9 @@ def test_what_a_term_carries_goes_on_from_step_to_step(key):
         _, (state, g_metrics) = gan.g_loss(state.g.params, state, batch, key)
     assert (float(d_metrics["a"]), float(g_metrics["b"])) == (1, 8)
     assert state.extra == {"a": 2.0, "b": 9.0}
+    for name in ("loss", "accuracy_real"):
+        with pytest.raises(ValueError, match=f"a term is named '{name}', as another figure is"):
+            _small(d_terms={name: lambda seen: seen.real_logits})
     with pytest.raises(ValueError, match="carry something by one name"):
         _small(d_terms={"a": counting(0.0)}, g_terms={"a": counting(0.0)})
 

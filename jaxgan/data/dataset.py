@@ -35,13 +35,15 @@ def _checked(data: str, name: str, x) -> np.ndarray:
     if x.ndim == 0 or x.size == 0:
         raise InputError(f"{data}: {name!r} is {x.dtype}{list(x.shape)}: it has no examples")
     if x.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32) if x.itemsize > 4 else x
         if bad := int((~np.isfinite(x.reshape(len(x), -1)).all(1)).sum()):
             raise InputError(
                 f"{data}: {name!r} is not finite in {bad} of {len(x)} examples; mend or remove them"
             )
-        return x.astype(np.float32) if x.itemsize > 4 else x
-    if x.dtype.kind in "iu" and x.itemsize > 4:
-        if np.abs(x).max() >= 2**31:
+        return x
+    if x.dtype.kind in "iu" and x.itemsize >= 4:
+        if x.max() >= 2**31 or x.min() < -(2**31):
             raise InputError(f"{data}: {name!r} has integers of 2^31 and more; number them from 0")
         return x.astype(np.int32)
     return x
@@ -78,6 +80,8 @@ class Dataset:
         def checked(arrays, prefix=""):
             if not arrays:
                 raise InputError(f"{self.name}: {prefix[:-1]!r} has no arrays")
+            if "/" in prefix[:-1]:
+                raise InputError(f"{self.name}: {prefix[:-1]!r} is a group within a group; make it one")
             return {
                 name: checked(x, f"{prefix}{name}/")
                 if isinstance(x, Mapping)
@@ -144,6 +148,15 @@ class Dataset:
         if self.sampler is not None:
             return {**self.sampler(arrays, key, draw, slot), "slot": slot}
         return resident.draw(arrays, key, draw, slot, batch_size=batch_size)
+
+    def examples(self, n: int, seed: int = 0) -> dict:
+        """At most n examples at random, as this set holds them; the same at each call."""
+        if self.sampler is not None:
+            arrays = jax.tree.map(jax.numpy.asarray, dict(self.arrays))
+            slot = jax.numpy.arange(n)
+            return jax.device_get(self.batch(arrays, jax.random.key(seed), 0, slot, batch_size=n))
+        rows = np.random.default_rng(seed).permutation(int(self.size))[:n]
+        return jax.tree.map(lambda x: x[rows], dict(self.arrays))
 
     def example(self, batch_size: int) -> dict:
         """The shapes and types of a batch."""

@@ -40,8 +40,7 @@ def load(cfg, data_dir: str | None) -> Dataset:
         split=cfg.split,
         data_dir=data_dir,
     )
-    if data.size < FEWEST:
-        raise InputError(f"{data.name} has {data.size} images; a score needs {FEWEST} or more")
+    check(data)
     found = {"channels": data["image"].shape[-1]}
     if hasattr(cfg, "n_classes"):
         if not data.classes:
@@ -58,25 +57,41 @@ def ask(data: Dataset) -> dict[str, np.ndarray]:
     return {"label": np.arange(n, dtype=np.int32)}
 
 
-def condition(facts, value, n: int) -> np.ndarray:
-    """Labels i32[n] of a class's name, its number, or numbers [n].
+def condition(facts, asked, value, n: int) -> np.ndarray:
+    """Labels i32[n] of a class's name or number, or of n of them.
 
     Raises:
-      InputError: if it is none of the classes.
+      InputError: if one is none of the classes, or there are neither one nor n.
     """
     classes = tuple(facts.get("classes", ()))
-    named = ", ".join(f"{i} {name}" for i, name in enumerate(classes))
-    if isinstance(value, str):
-        if value in classes:
-            value = classes.index(value)
-        elif value.isdecimal() and int(value) < len(classes):
-            value = int(value)
-        else:
-            raise InputError(f"label {value!r} is not one of {', '.join(classes)}")
-    label = np.asarray(value, np.int32)
-    if classes and (label.min() < 0 or label.max() >= len(classes)):
-        raise InputError(f"label {label.max()} is not one of the classes: {named}")
-    return np.broadcast_to(label, (n,))
+    known = ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or f"0 to {len(asked) - 1}"
+    each = [value] if np.ndim(value) == 0 else list(value)
+    if len(each) not in (1, n):
+        raise InputError(f"there are {len(each)} labels for {n} samples; give one, or one each")
+    label = []
+    for one in each:
+        number = one
+        if isinstance(one, str):
+            number = classes.index(one) if one in classes else int(one) if one.isdecimal() else None
+        elif isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
+            if not (hasattr(one, "dtype") and one.ndim == 0 and np.issubdtype(one.dtype, np.integer)):
+                raise InputError(f"label {one!r} is neither a class's number nor its name: {known}")
+        if number is None or not 0 <= int(number) < len(asked):
+            raise InputError(f"label {one!r} is not one of the classes: {known}")
+        label.append(int(number))
+    return np.broadcast_to(np.array(label, np.int32), (n,))
+
+
+def check(data: Dataset) -> None:
+    """Raises InputError unless there is `image` uint8[N, H, W, C]."""
+    image = data.get("image")
+    if image is None:
+        raise InputError(f"{data.name} has no array 'image', but {', '.join(data.arrays)}")
+    if image.dtype != np.uint8 or image.ndim != 4 or image.shape[3] not in (1, 3):
+        what = f"{image.dtype}{list(image.shape)}"
+        raise InputError(f"{data.name}: 'image' is {what}; pictures and scores take uint8[N, H, W, 1 or 3]")
+    if len(image) < FEWEST:
+        raise InputError(f"{data.name} has {len(image)} images; a score needs {FEWEST} or more")
 
 
 def _samples(data: Dataset, made: Made) -> np.ndarray:
@@ -179,8 +194,7 @@ def judge(
       real: what to compare with, if not what was trained on.
       n: samples behind a score.
     """
-    if data.get("image") is None:
-        raise InputError(f"{data.name} has no array 'image', but {', '.join(data.arrays)}")
+    check(data)
     if options is not None:
         return _asked_for(data, options, data if real is None else real, n, conditional)
     if data.classes:
@@ -301,6 +315,7 @@ images = Kind(
     decode=plots.to_uint8,
     ask=ask,
     condition=condition,
+    check=check,
     options=Options,
     unit="images",
 )

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxgan.config import InputError
+
 
 class Made(NamedTuple):
     """Samples of a generator, and what there is to show and judge them by."""
@@ -49,10 +51,17 @@ class NoOptions:
     """Score a run's checkpoints."""
 
 
-def _as_given(facts, value, n: int):
-    """The condition as arrays [n, ...]; a single one is asked for n times."""
-    value = np.asarray(value)
-    return np.broadcast_to(value, (n,)) if value.ndim == 0 else value
+def _as_given(facts, asked, value, n: int) -> np.ndarray:
+    """Numbers as conditions [n, ...]; a single one is asked for n times."""
+    try:
+        value = np.asarray(value, asked.dtype)
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(f"the condition {value!r} is no {asked.dtype}{list(asked.shape[1:])}") from None
+    value = value[None] if value.shape == asked.shape[1:] else value
+    if value.shape[1:] != asked.shape[1:] or len(value) not in (1, n):
+        what = f"{value.dtype}{list(value.shape)}"
+        raise InputError(f"the condition is {what}; {n} samples take {list(asked.shape[1:])}, or one each")
+    return np.broadcast_to(value, (n, *asked.shape[1:]))
 
 
 class Kind(NamedTuple):
@@ -76,7 +85,9 @@ class Kind(NamedTuple):
     decode: Callable = np.asarray  # what G makes, [n, ...] -> as the data set holds it
     # Dataset -> what a generator that takes a condition is asked for, each in turn: {name: [M, ...]}
     ask: Callable = lambda data: {}
-    condition: Callable = _as_given  # (facts, what a user asks for, n) -> arrays [n, ...]
+    # (facts, what `ask` has of it [M, ...], what a user asks for, n) -> [n, ...]; InputError if it is none
+    condition: Callable = _as_given
+    check: Callable = lambda data: None  # raises InputError if a Dataset is not of this kind
     of: str = "image"  # the array of the data set that G makes more of
     shown: int = 64  # samples in a picture
     options: type = NoOptions  # a dataclass of `judge`'s; its fields are flags of `jaxgan evaluate`

@@ -98,6 +98,12 @@ def load(cfg, data_dir: str | None) -> Dataset:
     raise InputError(f"--data {spec!r} is not one of {', '.join(SETS)}{nearest(name, SETS)}")
 
 
+def check(data: Dataset) -> None:
+    """Raises InputError unless there is `point` [N, d], or the set draws it."""
+    if "point" not in data.example(1) or len(data.example(1)["point"].shape) != 2:
+        raise InputError(f"{data.name} has no array 'point' [N, d], but {', '.join(data.arrays)}")
+
+
 def _mixture(data: Dataset) -> Mixture | None:
     """The modes of a set that has some."""
     return Mixture(data["centres"], data["std"]) if "centres" in data.arrays else None
@@ -131,13 +137,26 @@ def _counter(data: Dataset) -> Callable | None:
 
 
 def slope(made: Made, points) -> float:
-    """The mean norm of D's gradient between real points and samples; a pack's own where D judges packs."""
+    """The mean norm of D's gradient between real points and samples, a pack's own where D judges packs; NaN
+    of fewer than a pack."""
     n = min(len(points), len(made.samples), SLOPES)
-    n -= n % 8
-    fake, key = jnp.asarray(made.samples[:n]), jax.random.key(0)
-    x = penalties.interpolate(jnp.asarray(points[:n]), fake, key, jnp.arange(n))
-    gradient, packs = jax.grad(lambda x: made.critic(x).sum())(x), len(jax.eval_shape(made.critic, x))
-    return float(jnp.linalg.norm(gradient.reshape(packs, -1), axis=1).mean())
+    real, fake, key = jnp.asarray(points[:n]), jnp.asarray(made.samples[:n]), jax.random.key(0)
+    pack = next((m for m in range(1, n + 1) if _judges(made.critic, real[:m])), n + 1)
+    n -= n % pack
+    if n == 0:
+        return float("nan")
+    x = penalties.interpolate(real[:n], fake[:n], key, jnp.arange(n))
+    gradient = jax.grad(lambda x: made.critic(x).sum())(x)
+    return float(jnp.linalg.norm(gradient.reshape(n // pack, -1), axis=1).mean())
+
+
+def _judges(critic: Callable, x) -> bool:
+    """Whether so many points are a whole number of packs."""
+    try:
+        jax.eval_shape(critic, x)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -196,8 +215,8 @@ def judge(
         if groups and len(samples) >= 4 * groups:
             fewer = lambda rows: {**dict.fromkeys(values, np.nan), **figures(samples[rows])}  # noqa: E731
             around = intervals(fewer, values, len(samples), groups=groups)
-        if made.critic is not None:
-            values["slope"] = slope(made, points)
+        if made.critic is not None and np.isfinite(steep := slope(made, points)):
+            values["slope"] = steep
         protocol = partial(_protocol, data, points, samples, sampling)
         return [
             Score(
@@ -354,6 +373,7 @@ points = Kind(
     panels=panels,
     of="point",
     shown=2500,
+    check=check,
     options=Options,
     unit="points",
 )

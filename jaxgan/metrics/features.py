@@ -33,7 +33,7 @@ def classifier(data: Dataset) -> Features:
     Raises:
       InputError: if the set has no labels.
     """
-    if data.get("label") is None:
+    if not data.classes:
         raise InputError(f"{data.name} has no labels to train a classifier on; choose other features")
     judge = judges.cached(data)
     return Features("classifier", judge.name, lambda images: judges.judge(judge, images)[::-1])
@@ -133,4 +133,4 @@ def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
 
 def usual(data: Dataset) -> Features:
     """What a training run is watched by: the classifier's features, or cells where there are no labels."""
-    return CELLS if data.get("label") is None else classifier(data)
+    return classifier(data) if data.classes else CELLS

@@ -94,8 +94,7 @@ def _statistics(data: Dataset, features: Features, pairs: int) -> dict[str, np.n
             path.unlink()  # cut short: make it anew
     real = _measure(features, data["image"], data.get("label"))
     order = np.random.default_rng(0).permutation(len(real.image))
-    label = data.get("label")
-    classes = label if features.kind == "classifier" and label is not None else np.zeros(len(order))
+    classes = data["label"] if features.kind == "classifier" and data.classes else np.zeros(len(order))
     mean, covariance = moments(real.features)
     index = order[:pairs]  # in an order that means nothing: a part of it is a sample too
     found = {

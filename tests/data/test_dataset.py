@@ -100,6 +100,10 @@ def test_the_digest_is_of_names_types_and_contents():
         ({"g": {"x": np.zeros(3), "y": np.zeros(4)}}, "d/g has arrays of several lengths: x 3, y 4"),
         ({"g": {"x": np.array([np.nan])}}, "'g/x' is not finite in 1 of 1"),
         ({"g": {}}, "'g' has no arrays"),
+        ({"g": {"h": {"x": np.zeros(3)}}}, "'g/h' is a group within a group"),
+        ({"x": np.array([1e300, 1.0])}, "'x' is not finite in 1 of 2"),
+        ({"x": np.array([-(2**63), 1])}, "'x' has integers of 2.31 and more"),
+        ({"x": np.array([2**32 - 1], np.uint32)}, "'x' has integers of 2.31 and more"),
         ({"slot": np.zeros(3)}, "'slot' is each example's place in a batch"),
     ],
 )

@@ -91,8 +91,15 @@ def test_the_slope_is_that_of_a_linear_critic():
     w = jnp.array([3.0, 4.0])
     real, fake = np.ones((16, 2), np.float32), np.zeros((16, 2), np.float32)
     assert slope(_made(fake, lambda x: x @ w), real) == pytest.approx(5)
-    packed = lambda x: (x @ w).reshape(-1, 2).sum(1)  # noqa: E731
-    assert slope(_made(fake, packed), real) == pytest.approx(5 * np.sqrt(2))
+    for m in (2, 3, 7):
+
+        def packed(x, m=m):
+            if len(x) % m:
+                raise ValueError("no whole packs")
+            return (x @ w).reshape(-1, m).sum(1)
+
+        assert slope(_made(fake, packed), real) == pytest.approx(5 * np.sqrt(m))
+    assert np.isnan(slope(_made(fake[:3], packed), real))
 
 
 def test_what_is_watched_is_the_distance_and_shares_are_kept():
