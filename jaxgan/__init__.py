@@ -5,7 +5,13 @@ import importlib
 __all__ = ["Dataset", "Fitted", "Generator", "fit", "load"]
 __version__ = "0.1.0"
 
-_HOMES = {"Dataset": "data", "Fitted": "fitting", "fit": "fitting", "Generator": "run", "load": "run"}
+_HOMES = {
+    "Dataset": "data",
+    "Fitted": "fitting",
+    "fit": "fitting",
+    "Generator": "sampling",
+    "load": "sampling",
+}
 
 
 def __getattr__(name: str):

@@ -12,7 +12,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxgan import compare, evaluate, kinds, report, run, train
+from jaxgan import compare, evaluate, kinds, report, run, sampling, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
 from jaxgan.kinds import Kind
 from jaxgan.signals import reported
@@ -93,7 +93,7 @@ class List:
 
 
 def _which(text: str) -> str | int:
-    """A checkpoint, as `run.load` takes it."""
+    """A checkpoint, as `sampling.load` takes it."""
     if text not in ("last", "best") and not text.isdecimal():
         raise InputError(f"--checkpoint {text!r}: last, best, or a step")
     return int(text) if text.isdecimal() else text
@@ -109,7 +109,7 @@ def sample(args: Sample) -> None:
     out = args.out or Path(f"samples{next(iter(writers))}")
     if out.suffix not in writers:
         raise InputError(f"--out {out}: a name ending in {' or '.join(writers)}")
-    generator = run.load(args.run, which)
+    generator = sampling.load(args.run, which)
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
     key = jax.random.key(args.seed)

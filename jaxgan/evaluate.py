@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import cache, plots, run
+from jaxgan import cache, methods, plots, run, sampling
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds import Judge, Kind, Made
@@ -41,16 +41,16 @@ def score_run(
     read(path)
     found = []
     for which in steps:
-        generator = run.load(path, which, critic=True)
+        generator = sampling.load(path, which, critic=True)
         key = fold(jax.random.key(seed), "scores")
         made = generator.made(key, judge.n, generator.drawn(data, judge.n), psi)
-        sampling = Sampling("EMA" if generator.averaged else "live", seed, psi)
-        these = [(generator.step, one) for one in judge.scores(made, sampling)]
+        how = Sampling("EMA" if generator.averaged else "live", seed, psi)
+        these = [(generator.step, one) for one in judge.scores(made, how)]
         remember(path, these)
         print(f"step {generator.step}\n{table([one for _, one in these])}", flush=True)
         found += these
     if len(steps) > 1:
-        name = run.name_of(run.read(path)["experiment"])
+        name = methods.name_of(run.read(path)["experiment"])
         plots.scores(path / "evaluation.png", found, f"{name}/{path.name} over its checkpoints")
         print(f"picture   {path / 'evaluation.png'}")
     print(f"scores    {path / 'scores.json'}")
@@ -58,7 +58,7 @@ def score_run(
 
 
 def chosen(path: Path, checkpoint: str) -> list[str | int]:
-    """What `run.load` takes, for last, best, a step, or all that are kept."""
+    """What `sampling.load` takes, for last, best, a step, or all that are kept."""
     if checkpoint == "all":
         return run.checkpoints(path) or ["last"]
     if not (checkpoint in ("last", "best") or checkpoint.isdecimal()):
@@ -70,8 +70,8 @@ def score_given(given: Dataset, train: Dataset, kind: Kind, judge: Judge) -> lis
     """Scores the examples of a data set, `judge.n` of them at random, as if they had been generated."""
     found = given.examples(judge.n, seed=1)
     asked = {k: found[k] for k in kind.ask(given)} if asked_alike(given, train, kind) else None
-    sampling = Sampling(f"{kind.unit} of {given.name} {given.digest}", batch_norm="none")
-    found = judge.scores(Made(found[kind.of], asked, None, 0), sampling)
+    how = Sampling(f"{kind.unit} of {given.name} {given.digest}", batch_norm="none")
+    found = judge.scores(Made(found[kind.of], asked, None, 0), how)
     print(table(found))
     return found
 

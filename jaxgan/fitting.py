@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxgan import checkpoint, kinds, lanes, parallel, run, train
+from jaxgan import checkpoint, kinds, lanes, methods, parallel, run, sampling, train
 from jaxgan.config import InputError, check, first_difference, from_dict
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, GANState, Optimizers
@@ -66,12 +66,12 @@ def fit(
     Raises:
       InputError: if data, game and sizes do not go together, or a figure is no longer finite.
     """
-    run.check_wanted()
+    methods.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
-    cfg = run.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None)
+    cfg = methods.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None)
     check(cfg)
     loop = _loop(gan, loop, out)
-    method = run.fitted(gan, opts, kind or kinds.default)
+    method = methods.fitted(gan, opts, kind or kinds.default)
     if train_step is not None:
         method = method._replace(train_step=lambda cfg: train_step)
     devices = tuple(train.devices_for(cfg, loop, data))
@@ -150,7 +150,7 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
             record = run.read(out)
             if record["experiment"]["module"] is not None:
                 raise InputError(f"{out} holds a run of another kind; choose another folder")
-            old = from_dict(run.Fit, record["config"] | {"steps": cfg.steps})
+            old = from_dict(methods.Fit, record["config"] | {"steps": cfg.steps})
             difference = first_difference(dataclasses.asdict(cfg), dataclasses.asdict(old))
             if difference is None and record["experiment"]["program"] != experiment["program"]:
                 difference = "another game, loss, optimiser or number of devices, or another version of JAX"
@@ -164,7 +164,7 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
     except Stopped:
         print("what was trained until then is returned")
     example = data.example(cfg.batch_size)
-    abstract = jax.eval_shape(partial(run.initial_state, method.make, cfg, example)).replace(frozen=())
+    abstract = jax.eval_shape(partial(sampling.initial_state, method.make, cfg, example)).replace(frozen=())
     one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
     with checkpoint.manager(out / "checkpoints", loop.keep) as latest:

@@ -20,7 +20,7 @@ from scipy import stats
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from jaxgan import cache, checkpoint, config, evaluate, parallel, plots, run
+from jaxgan import cache, checkpoint, config, evaluate, methods, parallel, plots, run, sampling
 from jaxgan.config import InputError, check, nearest
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
@@ -278,8 +278,8 @@ def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
     """n samples of the lane's generator."""
     g, d, key = jax.device_put((lane.state.g.averaged, lane.state.d.variables, key), lane.program.devices[0])
     z = lane.gan.latent(key, jnp.arange(n))
-    condition = run.conditions(lane.gan, asked)
-    samples = run.generate(partial(lane.program.sample, lane.numbers), g, z, condition)
+    condition = sampling.conditions(lane.gan, asked)
+    samples = sampling.generate(partial(lane.program.sample, lane.numbers), g, z, condition)
     critic = None if lane.program.critic is None else partial(lane.program.critic, lane.numbers, d)
     return Made(lane.program.method.kind.decode(samples), asked, critic, lane.step)
 
@@ -290,16 +290,16 @@ def _shown(lane: Lane) -> Made:
     n = kind.shown
     if lane.gan.condition is not None:
         asked = kind.ask(lane.program.data)
-        columns = min(len(next(iter(asked.values()))), run.MOST)
+        columns = min(len(next(iter(asked.values()))), sampling.MOST)
         n = max(1, n // 8) * columns
-        asked = run.in_turn(asked, n, run.MOST)
+        asked = sampling.in_turn(asked, n, sampling.MOST)
     return _made(lane, n, fold(lane.state.key, "samples"), asked)
 
 
 def _scored(lane: Lane) -> Made:
     """The samples behind a score, of the same latents at every step and in every run."""
     kind, n = lane.program.method.kind, lane.judge.n
-    asked = None if lane.gan.condition is None else run.drawn(lane.program.data, kind, n)
+    asked = None if lane.gan.condition is None else sampling.drawn(lane.program.data, kind, n)
     return _made(lane, n, fold(jax.random.key(0), "scores"), asked)
 
 
@@ -361,7 +361,9 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
     experiment = run.read(path)["experiment"]
-    plots.curves(path / "curves.png", rows, f"{run.name_of(experiment)} on {data.name}, {lane.step} steps")
+    plots.curves(
+        path / "curves.png", rows, f"{methods.name_of(experiment)} on {data.name}, {lane.step} steps"
+    )
     made = _scored(lane)
     found = lane.judge.scores(made, Sampling("live" if lane.state.g.ema is None else "EMA"))
     facts, lines = lane.judge.remarks(made, rows)
@@ -382,7 +384,7 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     )
     if not lane.name:
         drawn = ", ".join([str(path / "samples.png"), *others, "samples/animation.gif"])
-        more = f"jaxgan sample {path} --n 64 --out {run.sample_file(kind)}"
+        more = f"jaxgan sample {path} --n 64 --out {sampling.sample_file(kind)}"
         if experiment["module"] is None:
             more = f'jaxgan.load("{path}", gan=gan)'
         told = [

@@ -12,7 +12,7 @@ import numpy as np
 from jaxgan import config, parallel, steps
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
-from jaxgan.run import Method
+from jaxgan.methods import Method
 
 
 def arguments(cfg) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from jaxgan import cache, evaluate, plots, run
+from jaxgan import cache, evaluate, methods, plots, run, sampling
 from jaxgan.config import InputError
 from jaxgan.kinds import Panel, Shares
 from jaxgan.metrics.score import from_record
@@ -51,7 +51,7 @@ class Report(NamedTuple):
     @property
     def title(self) -> str:
         """The experiment and its data."""
-        return f"{run.name_of(self.record['experiment'])} on {self.record['data']['name']}"
+        return f"{methods.name_of(self.record['experiment'])} on {self.record['data']['name']}"
 
 
 def make(
@@ -66,7 +66,7 @@ def make(
 
     Args:
       path: the run's folder.
-      which: of its checkpoints, as for `run.load`.
+      which: of its checkpoints, as for `sampling.load`.
       seed: of the latents.
       out: the folder to write to; None is the run's.
       data_dir: where TFDS sets lie now, if it is elsewhere than the run's own.
@@ -95,7 +95,7 @@ def make(
 def gather(path: Path, which: str | int = "last", *, seed: int = 0, data_dir: str | None = None) -> Report:
     """What is shown of a run; arguments and errors as of `make`."""
     record = run.read(path)
-    generator = run.load(path, which, critic=True)
+    generator = sampling.load(path, which, critic=True)
     data = run.dataset(record, data_dir)
     scores = evaluate.read(path)
     try:
@@ -316,7 +316,7 @@ def _commands(seen: Report) -> str:
     path = shlex.quote(str(seen.path))
     ended = max([row["step"] for row in seen.rows], default=0) >= seen.config.steps
     go_on = f"# train it for longer\njaxgan resume {path} --steps {2 * seen.config.steps}"
-    file = run.sample_file(run.method(seen.record)[0].kind)
+    file = sampling.sample_file(run.method(seen.record)[0].kind)
     parts = [
         f"# train it anew\n{command(seen.record, seen.config)}",
         go_on if ended else f"# go on with it\njaxgan resume {path}",

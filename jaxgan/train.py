@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from jaxgan import cache, evaluate, kinds, lanes, parallel, program, run
+from jaxgan import cache, evaluate, kinds, lanes, methods, parallel, program, run, sampling
 from jaxgan.config import Count, InputError, Natural, check, from_dict
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
@@ -120,9 +120,9 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     check(cfg)
     if loop.name is not None and Path(loop.name).name != loop.name:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
-    experiment = run.experiment_of(type(cfg), kind)
-    method = run.method_of(sys.modules[type(cfg).__module__], kind)
-    root = Path(loop.out) / run.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    experiment = methods.experiment_of(type(cfg), kind)
+    method = methods.method_of(sys.modules[type(cfg).__module__], kind)
+    root = Path(loop.out) / methods.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
     data = kind.load(method.complete(cfg), loop.data_dir)
     for own in lanes.configs(cfg, 1, loop.lanes).values() if loop.lanes else ():
         if kind.load(method.complete(own), loop.data_dir).digest != data.digest:
@@ -131,9 +131,9 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     return begin(method, experiment, cfg, loop, data, root)
 
 
-def begin(method: run.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
+def begin(method: methods.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
     """Makes the folder of a method's run on some data, and trains."""
-    run.check_wanted()
+    methods.check_wanted()
     check(loop)
     configs = {
         name: _as_data(method.complete(own), data)
@@ -145,7 +145,7 @@ def begin(method: run.Method, experiment: dict, cfg, loop: Loop, data: Dataset, 
     devices = devices_for(cfg, loop, data)
     method.kind.check(data)
     programs = _programs(method, configs.values(), loop, data, devices)
-    asked = run.asked_of(method.make(cfg)[0], method.kind, data)
+    asked = sampling.asked_of(method.make(cfg)[0], method.kind, data)
     paths = {name: root / name for name in configs}
     alone = dataclasses.replace(loop, seeds=1, lanes=None)
     if lanes.several(paths):
@@ -182,7 +182,7 @@ def resume(path: str | Path, **changes) -> dict:
 
 
 def go_on(
-    method: run.Method, root: Path, records: dict[str, dict], configs: dict, loop: Loop, data: Dataset
+    method: methods.Method, root: Path, records: dict[str, dict], configs: dict, loop: Loop, data: Dataset
 ) -> dict:
     """Goes on with the lanes below a folder, whose config.json are the records, under new configs."""
     paths = {name: root / name for name in records}
@@ -202,7 +202,7 @@ def go_on(
     return _fit(root, paths, configs, loop, data, programs, extended)
 
 
-def _programs(method: run.Method, configs, loop: Loop, data: Dataset, devices: list) -> Callable:
+def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, devices: list) -> Callable:
     """cfg -> its program; configs that differ in a seed and in numbers alone share one."""
     names, known = {}, {}
 

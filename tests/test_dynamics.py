@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import dynamics, parallel, run, steps
+from jaxgan import dynamics, methods, parallel, steps
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers, Player
 from jaxgan.losses.adversarial import minimax
@@ -467,13 +467,13 @@ def _counting():
 
 
 def _critic_chunk(schedule):
-    method = run.Method(
+    method = methods.Method(
         make=lambda cfg, axis=None: _counting(),
         train_step=lambda cfg: dynamics.scheduled_step,
         batches=lambda cfg, draw: partial(resident.scheduled, draw, schedule=schedule),
     )
     data = Dataset("numbers", {"image": np.arange(12.0)})
-    chunk = Program(method, run.Fit(batch_size=3), (), data, tuple(jax.devices()[:1])).bare
+    chunk = Program(method, methods.Fit(batch_size=3), (), data, tuple(jax.devices()[:1])).bare
     arrays = {"image": jnp.asarray(data["image"])}
     return lambda state, length: chunk(state, ({}, arrays), jnp.arange(3), length)
 

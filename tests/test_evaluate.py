@@ -9,7 +9,7 @@ from PIL import Image
 
 import jaxgan.kinds.images
 from experiments import gan
-from jaxgan import cli, compare, evaluate, run, train
+from jaxgan import cli, compare, evaluate, run, sampling, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
 
@@ -85,9 +85,9 @@ def test_all_checkpoints_are_drawn(trained):
 
 def test_step_0_is_the_untrained_generator(trained):
     cli.main(["evaluate", str(trained), *FAST, "--metrics", "fd", "--checkpoint", "0"])
-    untrained = run.load(trained, 0)
+    untrained = sampling.load(trained, 0)
     assert untrained.step == 0
-    again = run.initial_state(gan.make, untrained.config, run.example_of(run.read(trained))).g.averaged
+    again = sampling.initial_state(gan.make, untrained.config, run.example_of(run.read(trained))).g.averaged
     np.testing.assert_array_equal(*(v["params"]["Dense_0"]["kernel"] for v in (untrained.variables, again)))
     assert _by_name(trained, 0)["fcd_digits"] > 100
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import experiments
-from jaxgan import parallel, run, steps, train
+from jaxgan import methods, parallel, sampling, steps, train
 from jaxgan.data import load
 from jaxgan.kinds.images import images
 from jaxgan.program import Program, arguments, traceable
@@ -40,12 +40,12 @@ def _small(module, **changes):
 
 
 def _method(module):
-    return run.method_of(module, images)
+    return methods.method_of(module, images)
 
 
 def _state(module, cfg):
     """Before the first step, for grey images of 8x8 with labels."""
-    return run.initial_state(module.make, cfg, load("digits", image_size=8).example(8))
+    return sampling.initial_state(module.make, cfg, load("digits", image_size=8).example(8))
 
 
 def _steps(module, cfg, data, devices, length):

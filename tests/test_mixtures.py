@@ -16,7 +16,7 @@ import pytest
 import jaxgan
 from experiments import mixtures
 from experiments.mixtures import PROTOCOLS, Config, complete, make
-from jaxgan import cli, run, steps, train
+from jaxgan import cli, run, sampling, steps, train
 from jaxgan.config import InputError
 from jaxgan.kinds.points import points
 from jaxgan.train import Loop
@@ -43,7 +43,7 @@ def test_every_method_makes_a_step(name, protocol):
     gan, opts = make(cfg)
     method = mixtures._methods(cfg)[name]
     assert cfg.batch_size == PROTOCOLS[protocol].batch_size * method.pack
-    state = jax.eval_shape(partial(run.initial_state, make, cfg, _batch(cfg, 4 * method.pack)))
+    state = jax.eval_shape(partial(sampling.initial_state, make, cfg, _batch(cfg, 4 * method.pack)))
     batch = jax.tree.map(lambda x: jnp.zeros((cfg.n_critic, *x.shape), x.dtype), _batch(cfg, 4 * method.pack))
     after, metrics = jax.eval_shape(partial(steps.train_step, gan, opts), state, batch)
     assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -57,7 +57,7 @@ def test_no_two_methods_have_the_same_program():
         cfg = _config(protocol="unrolled", **options)
         gan, opts = make(cfg)
         example = _batch(cfg, 2 * mixtures._methods(cfg)[cfg.method].pack)
-        state = jax.eval_shape(partial(run.initial_state, make, cfg, example))
+        state = jax.eval_shape(partial(sampling.initial_state, make, cfg, example))
         batches = jax.tree.map(lambda x: jnp.zeros((cfg.n_critic, *x.shape), x.dtype), example)
         traced = jax.make_jaxpr(partial(steps.train_step, gan, opts))(state, batches)
         return re.sub(r"0x[0-9a-f]+", "", str(traced))
@@ -105,7 +105,7 @@ def three(tmp_path_factory):
 
 def _leaves(path, step=20):
     """What a checkpoint holds of both players."""
-    generator = run.load(path, step, critic=True)
+    generator = sampling.load(path, step, critic=True)
     return [np.asarray(x) for x in jax.tree.leaves((generator.variables, generator.d_variables))]
 
 

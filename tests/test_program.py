@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import gan
-from jaxgan import config, run, steps
+from jaxgan import config, methods, steps
 from jaxgan.config import InputError, Rate
 from jaxgan.data import load, resident
 from jaxgan.program import Program, arguments, traceable
@@ -54,7 +54,7 @@ def test_what_is_no_number_is_none():
 
 
 def test_a_number_that_make_looks_at_stays_static(capsys):
-    method = run.Method(_looking)
+    method = methods.Method(_looking)
     cfg = Looks(**{**vars(CFG)})
     data = load("digits", image_size=8)
     devices = tuple(jax.devices()[:1])
@@ -64,14 +64,14 @@ def test_a_number_that_make_looks_at_stays_static(capsys):
         capsys.readouterr().out
         == "the method looks at the value of weight: each value is a program of its own\n"
     )
-    assert set(traceable(run.Method(gan.make), CFG, data, devices)) == set(arguments(CFG))
+    assert set(traceable(methods.Method(gan.make), CFG, data, devices)) == set(arguments(CFG))
     assert capsys.readouterr().out == ""
 
 
 def test_one_compiled_program_serves_every_number():
     """The very program, by its number of compilations; and the numbers count."""
     data = load("digits", image_size=8)
-    program = Program(run.Method(gan.make), CFG, tuple(arguments(CFG)), data, tuple(jax.devices()[:1]))
+    program = Program(methods.Method(gan.make), CFG, tuple(arguments(CFG)), data, tuple(jax.devices()[:1]))
     arrays = jax.tree.map(jnp.asarray, dict(data.arrays))
     ends = []
     for own in (CFG, replace(CFG, g_lr=2e-3), replace(CFG, g_lr=2e-3, ema_decay=0.05)):
@@ -91,7 +91,7 @@ def test_what_cannot_be_built_is_a_line():
         raise ValueError("no such network\nsecond line")
 
     with pytest.raises(InputError, match="^no such network$"):
-        traceable(run.Method(broken), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))
+        traceable(methods.Method(broken), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))
 
 
 @pytest.mark.parametrize("where", ["make", "train_step", "batches"])
@@ -119,7 +119,7 @@ def test_wherever_a_method_looks(where, capsys):
         return partial(resident.batches, draw, n_critic=cfg.n_critic)
 
     cfg, data = Looks(**{**vars(CFG)}), load("digits", image_size=8)
-    method = run.Method(make, train_step=train_step, batches=batches)
+    method = methods.Method(make, train_step=train_step, batches=batches)
     names = traceable(method, cfg, data, tuple(jax.devices()[:2]))
     assert set(arguments(cfg)) - set(names) == {"weight", "g_lr", "d_lr", "seed"}
     assert "looks at the value of d_lr, g_lr, seed, weight" in capsys.readouterr().out
@@ -131,4 +131,4 @@ def test_what_a_batch_has_not_is_told():
         return method._replace(init=lambda key, batch: batch["picture"]), opts
 
     with pytest.raises(InputError, match="the game asked for 'picture', .* a batch has image, label, slot"):
-        traceable(run.Method(make), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))
+        traceable(methods.Method(make), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))

@@ -17,7 +17,7 @@ import tyro
 from PIL import Image
 
 from experiments import cgan, gan
-from jaxgan import cli, plots, report, run, train
+from jaxgan import cli, plots, report, run, sampling, train
 from jaxgan.config import InputError
 from jaxgan.metrics.score import Protocol, Score, to_record
 from jaxgan.train import Loop
@@ -185,7 +185,7 @@ class TestReport:
 
     def test_the_pictures_are_the_runs(self, whole):
         seen = report.gather(whole)
-        generator = run.load(whole)
+        generator = sampling.load(whole)
         import jax
 
         shown, pairs = seen.panels[0].what.images, seen.panels[1].what.images

@@ -17,7 +17,7 @@ from PIL import Image
 
 import jaxgan
 from experiments import cgan, gan, infogan, minibatch, pacgan
-from jaxgan import cli, lanes, report, run, train
+from jaxgan import cli, lanes, report, run, sampling, train
 from jaxgan.config import InputError
 from jaxgan.kinds.images import images
 from jaxgan.train import Loop
@@ -411,7 +411,7 @@ class TestConditional:
         assert found["intra_fd_classifier"] > found["fcd_digits"] > 10
         assert 0 <= found["agreement"] < 0.5
         data = run.dataset(run.read(path))
-        shares = np.bincount(run.drawn(data, images, 4000)["label"], minlength=10) / 4000
+        shares = np.bincount(sampling.drawn(data, images, 4000)["label"], minlength=10) / 4000
         np.testing.assert_allclose(shares, np.bincount(data["label"]) / len(data["label"]), atol=0.03)
 
     def test_its_report_has_a_column_a_label(self, conditional, tmp_path):
