@@ -192,6 +192,8 @@ class Config:
     steps: Natural = 0  # generator updates; 0: as many as the protocol has
     batch_size: Natural = 0  # points, of which D sees packs; 0: as many (packs) as the protocol has
     seed: Seed = 0  # of the run's key
+    g_lr: Rate | None = None  # the generator's learning rate; as the protocol has it if not given
+    d_lr: Rate | None = None  # the discriminator's learning rate; the protocol's, which ttur multiplies
     n_critic: Natural = 0  # updates of D for one of G; 0: as many as the method has
     unroll: Natural = 5  # K, updates of D that the unrolled game looks ahead
     pack: Count = 2  # examples that D judges together in pacgan
@@ -228,6 +230,8 @@ def complete(cfg: Config) -> Config:
         steps=cfg.steps or protocol.steps,
         batch_size=cfg.batch_size or protocol.batch_size * method.pack,
         n_critic=cfg.n_critic or method.n_critic,
+        g_lr=protocol.g_lr if cfg.g_lr is None else cfg.g_lr,
+        d_lr=protocol.d_lr * method.d_rate if cfg.d_lr is None else cfg.d_lr,
     )
 
 
@@ -252,10 +256,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     def rate(lr, updates=1):
         return optax.cosine_decay_schedule(lr, cfg.steps * updates) if cfg.anneal else lr
 
-    d_opt = adam(rate(protocol.d_lr * method.d_rate, cfg.n_critic))
+    d_opt = adam(rate(cfg.d_lr, cfg.n_critic))
     if method.d_clip is not None:
         d_opt = optax.chain(d_opt, dynamics.clip_weights(method.d_clip))
-    opts = Optimizers(adam(rate(protocol.g_lr)), d_opt, cfg.ema_decay)
+    opts = Optimizers(adam(rate(cfg.g_lr)), d_opt, cfg.ema_decay)
     return method.change(gan, opts), opts
 
 
