@@ -155,8 +155,7 @@ def simultaneous_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict
     if n_critic != 1:
         raise ValueError(f"simultaneous updates take one real batch a step, not n_critic = {n_critic}")
     batch = jax.tree.map(lambda x: x[0], batches)
-    state, metrics = _together(gan, opts, state, batch, **options)
-    return state.replace(step=state.step + 1), metrics
+    return _together(gan, opts, state, batch, **options)
 
 
 def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, **options):
@@ -181,6 +180,7 @@ def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dic
         raise ValueError(f"an extra-gradient step takes one or two real batches, not n_critic = {n_critic}")
     first, last = (jax.tree.map(lambda x, i=i: x[i], batches) for i in (0, -1))
     ahead, _ = _together(gan, opts, state, first, **options)
+    ahead = ahead.replace(step=state.step)  # both are one step
     from_d = ahead.replace(d=ahead.d.replace(params=state.d.params))
     after_d, d_metrics = d_step(gan, opts, from_d, last, turn=1, at=ahead.d.params, **options)
     from_g = ahead.replace(
@@ -189,7 +189,7 @@ def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dic
     )
     key = shared_key(opts, state, 1)
     after, g_metrics = g_step(gan, opts, from_g, last, turn=1, key=key, at=ahead.g.params, **options)
-    return after.replace(step=state.step + 1, d=after_d.d), {**d_metrics, **g_metrics}
+    return after.replace(d=after_d.d), {**d_metrics, **g_metrics}
 
 
 def gated_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, threshold=0.8, **options):
@@ -263,7 +263,7 @@ def scheduled_step(gan: GAN, opts: Optimizers, state: GANState, batches: tuple, 
     state, d_metrics = lax.fori_loop(0, n_critic, turn, (state, d_metrics))
     key = shared_key(opts, state, n_critic - 1)
     state, g_metrics = g_step(gan, opts, state, batch(n_critic - 1), key=key, **options)
-    return state.replace(step=state.step + 1), {**d_metrics, **g_metrics}
+    return state, {**d_metrics, **g_metrics}
 
 
 def clip_weights(limit: float) -> optax.GradientTransformation:

@@ -122,8 +122,10 @@ def d_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
 
 
 def g_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
-    """One update of the generator and of its average; the options are `update`'s."""
-    return update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
+    """One update of the generator and of its average, which ends the step: `state.step` counts these. So
+    a d_step and a g_step called in turn draw anew each time, as in `train_step`. The options are `update`'s."""
+    state, metrics = update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
+    return state.replace(step=state.step + 1), metrics
 
 
 def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, d_step=d_step, **options):
@@ -154,7 +156,7 @@ def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, d_
         d_metrics = jax.tree.map(lambda x: x[-1], d_metrics)
     key = shared_key(opts, state, n_critic - 1)
     state, g_metrics = g_step(gan, opts, state, last, key=key, **options)
-    return state.replace(step=state.step + 1), {**d_metrics, **g_metrics}
+    return state, {**d_metrics, **g_metrics}
 
 
 def train_chunk(step: Callable, batches: Callable, state: GANState, length: int):

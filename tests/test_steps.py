@@ -69,7 +69,8 @@ def test_a_step_changes_its_own_player_alone(setting, key):
     assert set(metrics) == {"d/loss", "d/accuracy_real", "d/accuracy_fake"}
     assert not np.array_equal(*(jax.tree.leaves(s.d.params)[0] for s in (after, state)))
     after, metrics = jax.jit(partial(steps.g_step, gan, opts))(state, batch)
-    _same(after.replace(g=state.g), state)
+    assert int(after.step) == 1  # G's update ends the step
+    _same(after.replace(g=state.g, step=state.step), state)
     assert set(metrics) == {"g/loss"}
     assert not np.array_equal(*(jax.tree.leaves(s.g.params)[0] for s in (after, state)))
 
@@ -238,3 +239,25 @@ def test_frozen_weights_are_an_argument_and_no_constant():
     closed = lambda state, batch: carried(state.replace(frozen=big), batch)  # noqa: E731
     sizes = [len(jax.jit(f).lower(state, {}).as_text()) for f in (carried, closed)]
     assert sizes[1] - sizes[0] > 10_000
+
+
+def test_the_steps_called_in_turn_are_the_train_step(setting):
+    """The documented loop: each round draws anew, G's average warms up, and the state is `train_step`'s."""
+    gan, opts, data, fresh = setting
+    real = _real(data, jnp.arange(BATCH), BATCH)
+    d_step, g_step, whole = (
+        jax.jit(partial(f, gan, opts)) for f in (steps.d_step, steps.g_step, steps.train_step)
+    )
+    state, other, averages = fresh(), fresh(), []
+    for _ in range(3):
+        batches = real(state)
+        batch = jax.tree.map(lambda x: x[0], batches)
+        state, _ = d_step(state, batch)
+        assert int(state.step) == int(other.step)
+        state, _ = g_step(state, batch)
+        other, _ = whole(other, batches)
+        averages.append(state.g.averaged)
+    assert int(state.step) == int(other.step) == 3
+    assert _distance(state, other) < 1e-6
+    z = [gan.latent(steps.fold(state.key, step, "d", 0, "latent"), jnp.arange(BATCH)) for step in range(2)]
+    assert not np.allclose(*z)
