@@ -122,8 +122,11 @@ def d_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
 
 
 def g_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
-    """One update of the generator and of its average, which ends the step: `state.step` counts these. So
-    a d_step and a g_step called in turn draw anew each time, as in `train_step`. The options are `update`'s."""
+    """One update of the generator and of its average, which ends the step: `state.step` counts these.
+
+    So a d_step and a g_step called in turn draw anew each time, as in `train_step`. The options are
+    `update`'s.
+    """
     state, metrics = update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
     return state.replace(step=state.step + 1), metrics
 
