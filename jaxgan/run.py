@@ -187,7 +187,13 @@ def locked(path: Path):
 
 
 def method(record: dict) -> tuple[methods.Method, Any]:
-    """The run's method and its config."""
+    """The run's method and its config.
+
+    Raises:
+      InputError: if its experiment cannot be found, or it is of an earlier version.
+    """
+    if "example" not in record["data"]:
+        raise InputError("the run was made by an earlier version, whose numbers were others; train it anew")
     module = methods.imported(record["experiment"])
     name = record["experiment"].get("kind")
     kind = kinds.default if name is None else getattr(module, name, None)

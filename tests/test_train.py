@@ -610,6 +610,15 @@ class TestBadInput:
         with pytest.raises(InputError, match="no longer what .* was trained on"):
             train.resume(tmp_path / "gan" / "a", steps=10)
 
+    def test_a_run_of_an_earlier_version(self, tmp_path, whole):
+        path = shutil.copytree(whole[0], tmp_path / "a")
+        record = run.read(path)
+        del record["data"]["example"]
+        run.write(path, record)
+        for call in (jaxgan.load, train.resume, report.make):
+            with pytest.raises(InputError, match="was made by an earlier version, .* train it anew"):
+                call(path)
+
     def test_a_run_that_is_none(self, tmp_path, whole):
         with pytest.raises(InputError, match="is no run's folder"):
             jaxgan.load(tmp_path)
