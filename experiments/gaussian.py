@@ -31,7 +31,7 @@ from jaxgan.data import Dataset
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds import Judge, Kind, Made
 from jaxgan.losses import adversarial
-from jaxgan.metrics.score import Protocol, Sampling, Score, version
+from jaxgan.metrics.score import Sampling, Score, protocol
 from jaxgan.nets.points import Discriminator, Generator
 from jaxgan.train import Loop
 from jaxgan.two_player import two_player
@@ -87,19 +87,8 @@ def judge(data: Dataset, *, conditional=False, options=None, real=None, n=5000) 
         return {name: score(data, made) for name, score in of.items()}
 
     def scores(made: Made, sampling: Sampling) -> list[Score]:
-        against = (data.name, data.digest, 0, n, sampling.generator, "none", "no", sampling.truncation)
-        protocol = partial(Protocol, better="lower", version=1, features="the line", code=version())
-        names = (
-            "reference",
-            "reference_digest",
-            "n_reference",
-            "n_fake",
-            "generator",
-            "batch_norm",
-            "quantised",
-        )
-        known = dict(zip((*names, "truncation"), against, strict=True), seed=sampling.seed)
-        return [Score(value, None, protocol(metric=name, **known)) for name, value in watch(made).items()]
+        by = partial(protocol, sampling, better="lower", features="the line", reference=data, n_fake=n)
+        return [Score(value, None, by(metric=name)) for name, value in watch(made).items()]
 
     return Judge(n, watch, scores)
 

@@ -305,13 +305,13 @@ def _scored(lane: Lane) -> Made:
 
 def watch(lane: Lane) -> None:
     """The figures that the run is watched by; the best generator is kept."""
-    figures = {k: v for k, v in lane.judge.watch(_scored(lane)).items() if np.isfinite(v)}
+    figures = {name: float(value) for name, value in lane.judge.watch(_scored(lane)).items()}
     if not figures:
         return
-    row = {name if "/" in name else f"score/{name}": float(v) for name, v in figures.items()}
+    row = {k if "/" in k else f"score/{k}": v for k, v in figures.items() if np.isfinite(v)}
     _write_row(lane, {"step": lane.step, **row})
-    score, progress = float(next(iter(figures.values()))), lane.progress
-    if progress["best"] is None or score < progress["best"]:
+    score, progress = next(iter(figures.values())), lane.progress
+    if np.isfinite(score) and (progress["best"] is None or score < progress["best"]):
         lane.progress |= {"best": score, "best_step": lane.step, "stale": 0}
         save(lane, lane.best)
     else:

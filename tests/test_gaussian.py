@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from experiments import gaussian
-from jaxgan import cli, run, train
+from jaxgan import cli, methods, run, train
 from jaxgan.kinds import Made
 from jaxgan.train import Loop
 
@@ -82,3 +82,27 @@ def test_d_comes_to_the_best_d(tmp_path):
     assert max(error()) < 0.05
     assert max(error(g_lr=0.0, mu=1.0, sigma=1.0)) < 0.05
     assert min(error(g_lr=0.0, d_lr=0.0, mu=1.0, sigma=1.0)) > 0.1
+
+
+def test_a_watched_score_that_is_not_finite_is_no_best(tmp_path):
+    """And no other figure takes its place: here the distance is NaN until step 20."""
+
+    def judge(data, **options):
+        usual = gaussian.judge(data, **options)
+
+        def watch(made):
+            return usual.watch(made) | {
+                "wasserstein": float("nan") if made.step < 20 else 9.0,
+                "d_error": 0.1,
+            }
+
+        return usual._replace(watch=watch)
+
+    experiment = {"module": None, "file": None, "kind": None}
+    method = methods.Method(gaussian.make, gaussian.line._replace(judge=judge))
+    cfg = gaussian.Config(steps=30, batch_size=32, hidden=(4,))
+    loop = Loop(devices=1, chunk=10, sample_every=0, evaluate_every=10)
+    train.begin(method, experiment, cfg, loop, gaussian.load(cfg, None), tmp_path / "a")
+    assert run.checkpoints(tmp_path / "a", "best") == [20]
+    rows = [row for row in run.rows(tmp_path / "a") if "score/d_error" in row]
+    assert ["score/wasserstein" in row for row in rows] == [False, True, True]

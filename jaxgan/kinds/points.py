@@ -21,7 +21,7 @@ from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares
 from jaxgan.losses import penalties
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.modes import drift, modes, stacked_modes
-from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, version
+from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
 from jaxgan.metrics.sliced_wasserstein import sliced_wasserstein
 
 MIXTURES = {"ring": synthetic.ring, "grid": synthetic.grid, "embedded": synthetic.embedded}
@@ -180,7 +180,8 @@ def judge(
     groups = 10 if options is None else options.groups
     if groups == 1:
         raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
-    points, count = reference(data if real is None else real, n), _counter(data)
+    against = data if real is None else real
+    points, count = reference(against, n), _counter(data)
 
     def distance(samples) -> float:
         return sliced_wasserstein(jax.random.key(0), points, samples, projections=DIRECTIONS)
@@ -217,12 +218,12 @@ def judge(
             around = intervals(fewer, values, len(samples), groups=groups)
         if made.critic is not None and np.isfinite(steep := slope(made, points)):
             values["slope"] = steep
-        protocol = partial(_protocol, data, points, samples, sampling)
+        by = partial(_protocol, against, len(points), len(samples), sampling)
         return [
             Score(
                 value,
                 ends if np.isfinite(ends := around.get(name, (np.nan,))).all() else None,
-                protocol(name),
+                by(name),
             )
             for name, value in values.items()
         ]
@@ -233,24 +234,16 @@ def judge(
 BETTER = {"captured": "higher", "high_quality": "higher", "slope": "nearer to 1"}
 
 
-def _protocol(data: Dataset, points, samples, sampling: Sampling, name: str) -> Protocol:
+def _protocol(against: Dataset, n_real: int, n_fake: int, sampling: Sampling, name: str) -> Protocol:
     of = {"swd": f"points in {DIRECTIONS} directions", "slope": "D's logits"}
-    compared = name in ("swd", "slope")
-    return Protocol(
+    return protocol(
+        sampling,
         metric=name,
         better=BETTER.get(name, "lower"),
-        version=1,
         features=of.get(name, "the true modes, within 3 standard deviations"),
-        reference=data.name,
-        reference_digest=data.digest,
-        n_reference=len(points) if compared else 0,
-        n_fake=len(samples),
-        generator=sampling.generator,
-        batch_norm=sampling.batch_norm,
-        quantised="no",
-        truncation=sampling.truncation,
-        seed=sampling.seed,
-        code=version(),
+        reference=against,
+        n_reference=n_real if name in of else 0,
+        n_fake=n_fake,
     )
 
 

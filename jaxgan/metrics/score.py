@@ -59,9 +59,34 @@ class Sampling(NamedTuple):
     batch_norm: str = "running statistics"
 
 
-def version() -> str:
-    """Of the code that a score is taken by."""
-    return metadata.version("jaxgan")
+def protocol(
+    sampling: Sampling,
+    *,
+    reference=None,
+    n_reference: int = 0,
+    version: int = 1,
+    quantised: str = "no",
+    **rest,
+) -> Protocol:
+    """The protocol of a score of samples.
+
+    Args:
+      reference: the data set that they are compared with; None: with none.
+      rest: the other fields of `Protocol`: metric, better, features, n_fake.
+    """
+    return Protocol(
+        version=version,
+        reference="none" if reference is None else reference.name,
+        reference_digest="none" if reference is None else reference.digest,
+        n_reference=n_reference,
+        generator=sampling.generator,
+        batch_norm=sampling.batch_norm,
+        quantised=quantised,
+        truncation=sampling.truncation,
+        seed=sampling.seed,
+        code=metadata.version("jaxgan"),
+        **rest,
+    )
 
 
 def difference(a: Score, b: Score) -> str | None:

@@ -15,7 +15,7 @@ from jaxgan.metrics.frechet import fid_infinity, frechet_distance, intra_class_d
 from jaxgan.metrics.inception_score import inception_score
 from jaxgan.metrics.neighbours import memorisation
 from jaxgan.metrics.reference import Reference, Sample, measure, short_name, spread
-from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, version
+from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
 
 PAIRS = -1
 
@@ -276,19 +276,14 @@ def _protocol(base: str, metric: Metric, ref: Reference, n: int, sampling: Sampl
         "train": len(ref.yardstick[0]) if metric.real == "train" else 0,
         "none": 0,
     }
-    return Protocol(
+    return protocol(
+        sampling,
         metric=name(base, ref) if metric.named else base,
         better=metric.better,
         version=metric.version,
         features=features,
-        reference="none" if compared is None else compared.name,
-        reference_digest="none" if compared is None else compared.digest,
+        reference=compared,
         n_reference=real[metric.real],
         n_fake=n,
-        generator=sampling.generator,
-        batch_norm=sampling.batch_norm,
         quantised="uint8",
-        truncation=sampling.truncation,
-        seed=sampling.seed,
-        code=version(),
     )
