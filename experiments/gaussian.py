@@ -23,10 +23,11 @@ from typing import Annotated
 import jax
 import numpy as np
 import optax
+from annotated_types import Ge
 from scipy import stats
 
 from jaxgan import plots, random, train
-from jaxgan.config import Bound, Count, Decay, Rate, Seed
+from jaxgan.config import Count, Decay, Rate, Seed
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds import Judge, Kind, Made
@@ -124,7 +125,7 @@ class Config:
     """A GAN on the line."""
 
     mu: float = 3.0  # the mean of the data
-    sigma: Annotated[float, Bound(1e-3)] = 0.5  # their standard deviation
+    sigma: Annotated[float, Ge(1e-3)] = 0.5  # their standard deviation
     hidden: tuple[Count, ...] = (32, 32)  # widths of both networks' hidden layers
     batch_size: Count = 512  # real examples in one update of D
     steps: Count = 10_000  # generator updates

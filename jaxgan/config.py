@@ -1,37 +1,26 @@
-"""Configs: frozen dataclasses of numbers, strings and tuples whose annotations carry their bounds."""
+"""Configs: frozen dataclasses of numbers, strings and tuples whose annotations say what they may hold."""
 
 import dataclasses
 import difflib
-import math
+import json
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple, Optional, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Optional, get_type_hints
+
+from annotated_types import Ge, Le, Lt
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 class InputError(ValueError):
     """Bad input. Its message is one line that says what to do; a command exits with status 2."""
 
 
-class Bound(NamedTuple):
-    """The closed interval that a number must lie in, `high` itself excluded if `open` is set."""
-
-    low: float
-    high: float = math.inf
-    open: bool = False
-
-    def __contains__(self, x) -> bool:
-        return self.low <= x and (x < self.high if self.open else x <= self.high) and math.isfinite(x)
-
-    def __str__(self) -> str:
-        if self.high == math.inf:
-            return f"{self.low} or more"
-        return f"at least {self.low} and {'below' if self.open else 'at most'} {self.high}"
-
-
-Count = Annotated[int, Bound(1)]
-Natural = Annotated[int, Bound(0)]
-Seed = Annotated[int, Bound(0, 2**32 - 1)]
-Rate = Annotated[float, Bound(0)]  # a learning rate or a weight
-Decay = Annotated[float, Bound(0, 1, open=True)]  # an Adam beta or an average's decay
+_MOST = Le(2**31 - 1)  # of what a device counts
+Count = Annotated[int, Ge(1), _MOST]
+Natural = Annotated[int, Ge(0), _MOST]
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+Rate = Annotated[float, Ge(0)]  # a learning rate or a weight
+Decay = Annotated[float, Ge(0), Lt(1)]  # an Adam beta or an average's decay
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -47,30 +36,91 @@ def one_of(field: str, name: str, names: Iterable[str]) -> None:
         raise InputError(f"{field} {name!r} is not one of {', '.join(names)}{nearest(name, names)}")
 
 
-def _check_value(flag: str, value, hint) -> None:
-    if get_origin(hint) is Annotated:
-        for bound in hint.__metadata__:
-            if isinstance(bound, Bound) and value not in bound:
-                raise InputError(f"{flag} {value}: it must be {bound}")
-    elif value is not None and get_args(hint):
-        parts = get_args(hint)
-        if get_origin(hint) is tuple:
-            if len(parts) == 2 and parts[1] is Ellipsis:
-                parts = parts[:1] * len(value)
-            for item, part in zip(value, parts, strict=True):
-                _check_value(flag, item, part)
-        else:  # X | None
-            for part in parts:
-                if part is not type(None):
-                    _check_value(flag, value, part)
+def flag(name: str) -> str:
+    """A field as the command line spells it."""
+    return "--" + name.replace("_", "-")
 
 
-def check(cfg) -> None:
-    """Raises InputError, naming the flag, for the first field outside its bounds."""
-    hints = get_type_hints(type(cfg), include_extras=True)
-    for field in dataclasses.fields(cfg):
-        flag = "--" + field.name.replace("_", "-")
-        _check_value(flag, getattr(cfg, field.name), hints[field.name])
+_PLAINLY = {
+    "Input should be": "it must be",
+    "a valid integer": "an integer",
+    "a valid ": "a ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "less than": "below",
+}
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong with a value, and what it must be."""
+    # Of a union's complaints, the one about its None tells nothing.
+    found = next((e for e in error.errors() if e["type"] != "none_required"), error.errors()[0])
+    wanted, value = found["msg"], found["input"]
+    for long, short in _PLAINLY.items():
+        wanted = wanted.replace(long, short)
+    choices = found["ctx"]["expected"].replace(" or ", ", ") if found["type"] == "literal_error" else ""
+    hint = nearest(value, [name.strip("'") for name in choices.split(", ")]) if isinstance(value, str) else ""
+    text = repr(value)
+    return f"{text if len(text) < 60 else text[:56] + ' ...'}: {wanted}{hint}"
+
+
+@cache
+def _adapter(hint) -> TypeAdapter:
+    return TypeAdapter(
+        hint, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    )
+
+
+@cache
+def _adapters(cls: type) -> dict[str, TypeAdapter]:
+    """What each field of a config class may hold.
+
+    Raises:
+      InputError: if the class is no frozen dataclass, or has a field in name only.
+    """
+    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+        raise InputError(f"{cls.__name__} is no frozen dataclass: put @dataclass(frozen=True) above it")
+    hints = get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
+    for own in cls.__mro__[:-1]:
+        annotated = own.__dict__.get("__annotations__", {})
+        if plain := [name for name in names if name in vars(own) and name not in annotated]:
+            raise InputError(
+                f"{own.__name__}.{plain[0]} has no annotation, and so changes no field: "
+                f"write {plain[0]}: TYPE = {vars(own)[plain[0]]!r}"
+            )
+        if missing := [name for name in annotated if name not in names and name in vars(own)]:
+            raise InputError(
+                f"{own.__name__}.{missing[0]} is no field: put @dataclass(frozen=True) above {own.__name__}"
+            )
+    return {name: _adapter(hints[name]) for name in names}
+
+
+def _plain(value):
+    """A number of numpy's or JAX's as Python's, and a list as a tuple."""
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return tuple(_plain(item) for item in value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def check(cfg):
+    """The config, its numbers and tuples in Python's own types. This is done where a run starts: later, a
+    field may hold what JAX traces.
+
+    Raises:
+      InputError: for the first field, named by its flag, that is not of its type, its choices or its bounds.
+    """
+    values = {}
+    for name, adapter in _adapters(type(cfg)).items():
+        value = _plain(getattr(cfg, name))
+        try:
+            values[name] = adapter.validate_python(value)
+            hash(values[name])
+        except ValidationError as e:
+            raise InputError(f"{flag(name)} {_said(e)}") from None
+        except TypeError:
+            raise InputError(f"{flag(name)}: a {type(value).__name__} cannot be part of a config") from None
+    return dataclasses.replace(cfg, **values)
 
 
 def number_fields(cls: type) -> list[str]:
@@ -88,12 +138,23 @@ def numbers(cfg) -> dict[str, float]:
 
 
 def from_dict(cls: type, values: dict[str, Any]):
-    """The dataclass that `dataclasses.asdict` and JSON made `values` of (JSON has no tuples)."""
-    known = {field.name for field in dataclasses.fields(cls)}
-    if unknown := sorted(set(values) - known):
-        raise InputError(f"{cls.__name__} has no field {unknown[0]!r}{nearest(unknown[0], known)}")
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return cls(**tuples)
+    """The dataclass that `dataclasses.asdict` and JSON made `values` of (JSON has no tuples).
+
+    Raises:
+      InputError: if it has another field, or a value that is not of its type or bounds.
+    """
+    adapters = _adapters(cls)
+    if unknown := sorted(set(values) - set(adapters)):
+        raise InputError(f"{cls.__name__} has no field {unknown[0]!r}{nearest(unknown[0], adapters)}")
+    if missing := [name for name in adapters if name not in values]:
+        raise InputError(f"{cls.__name__} has a field {missing[0]!r}, of which nothing was recorded")
+    found = {}
+    for name, value in values.items():
+        try:
+            found[name] = adapters[name].validate_json(json.dumps(value))
+        except ValidationError as e:
+            raise InputError(f"{cls.__name__}.{name} {_said(e)}") from None
+    return cls(**found)
 
 
 def first_difference(a: dict, b: dict) -> str | None:

@@ -68,8 +68,7 @@ def fit(
     """
     methods.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
-    cfg = methods.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None)
-    check(cfg)
+    cfg = check(methods.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None))
     loop = _loop(gan, loop, out)
     method = methods.fitted(gan, opts, kind or kinds.default)
     if train_step is not None:
@@ -88,7 +87,7 @@ def _loop(gan, loop: Loop | None, out) -> Loop:
     Raises:
       InputError: if what is asked for does not go with `fit`.
     """
-    loop = Loop(devices=1 if isinstance(gan, GAN) else 0) if loop is None else loop
+    loop = Loop(devices=1 if isinstance(gan, GAN) else 0) if loop is None else check(loop)
     with_folder = {"log_every", "sample_every", "evaluate_every", "patience", "checkpoint_every", "keep"}
     allowed = {"chunk", "devices", "accumulate", "cache"} | (with_folder if out is not None else set())
     for field in dataclasses.fields(Loop):

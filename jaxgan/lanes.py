@@ -86,20 +86,18 @@ def configs(cfg, seeds: int, values: str | None) -> dict[str, Any]:
         found = {}
         for part in text.split(","):
             try:
-                own = dataclasses.replace(cfg, **{name: float(part)})
+                value = float(part)
             except ValueError:
                 raise InputError(f"--lanes {values}: {part!r} is no number") from None
-            check(own)
             if f"{name}-{part.strip()}" in found:
                 raise InputError(f"--lanes {values}: {part.strip()} is there twice")
-            found[f"{name}-{part.strip()}"] = own
+            found[f"{name}-{part.strip()}"] = check(dataclasses.replace(cfg, **{name: value}))
     if seeds == 1:
         return found
     lanes = {}
     for name, own in found.items():
         for seed in range(cfg.seed, cfg.seed + seeds):
-            lanes[f"{name}-seed-{seed}".lstrip("-")] = dataclasses.replace(own, seed=seed)
-            check(lanes[f"{name}-seed-{seed}".lstrip("-")])
+            lanes[f"{name}-seed-{seed}".lstrip("-")] = check(dataclasses.replace(own, seed=seed))
     return lanes
 
 

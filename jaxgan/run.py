@@ -19,15 +19,58 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import jax
 import numpy as np
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from jaxgan import cache, kinds, methods
 from jaxgan.config import InputError, first_difference, from_dict, nearest
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
+
+
+def _dtype(name: str) -> str:
+    with contextlib.suppress(TypeError):
+        return np.dtype(name).name
+    raise ValueError(f"{name!r} is no type of numbers")
+
+
+Array = tuple[list[int], Annotated[str, AfterValidator(_dtype)]]
+
+
+class Trained(TypedDict):
+    """The data of a run."""
+
+    name: str
+    digest: str
+    shapes: dict[str, str]
+    facts: dict[str, Any]
+    example: NotRequired[dict[str, Array | dict[str, Array]]]  # of a batch; earlier versions have none
+
+
+class Experiment(TypedDict):
+    """Where a run's method is found again."""
+
+    module: str | None
+    file: str | None
+    kind: NotRequired[str | None]
+
+
+class Record(TypedDict):
+    """A run's config.json."""
+
+    experiment: Experiment
+    config: dict[str, Any]
+    loop: dict[str, Any]
+    data: Trained
+    versions: dict[str, str]
+    devices: list[str]
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def goes_on_by(root: Path, experiment: dict[str, str | None]) -> str:
@@ -150,7 +193,13 @@ def read(path: Path) -> dict[str, Any]:
     """
     file = Path(path) / "config.json"
     try:
-        record = json.loads(file.read_text())
+        text = file.read_text()
+        _RECORD.validate_json(text, strict=True)
+        return json.loads(text)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise InputError(f"{file} is damaged or not of a run ({where}: {first['msg']})") from None
     except (FileNotFoundError, NotADirectoryError):
         if (Path(path) / "lanes.json").is_file():
             raise InputError(
@@ -164,11 +213,6 @@ def read(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as e:
         raise InputError(f"{file} is damaged ({e})") from None
-    parts = {"experiment", "config", "loop", "data", "versions", "devices"}
-    if not isinstance(record, dict) or (missing := parts - set(record)):
-        what = "it is no record" if not isinstance(record, dict) else f"it has no {min(missing)!r}"
-        raise InputError(f"{file} is not of a run ({what})")
-    return record
 
 
 @contextlib.contextmanager

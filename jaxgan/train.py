@@ -47,7 +47,6 @@ class Loop:
 
 def devices_for(cfg, loop: Loop, data: Dataset) -> list:
     """The devices to train on."""
-    check(loop)
     if loop.patience and not loop.evaluate_every:
         raise InputError(f"--patience {loop.patience} watches the scores of --evaluate-every, which is 0")
     devices = jax.local_devices()
@@ -117,7 +116,9 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         later, if a figure is no longer finite.
       Stopped: if a signal ended it.
     """
-    check(cfg)
+    cfg, loop = check(cfg), check(loop)
+    if missing := [name for name in ("batch_size", "steps", "seed") if not hasattr(cfg, name)]:
+        raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
     if loop.name is not None and Path(loop.name).name != loop.name:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     experiment = methods.experiment_of(type(cfg), kind)
@@ -134,13 +135,10 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
 def begin(method: methods.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
     """Makes the folder of a method's run on some data, and trains."""
     methods.check_wanted()
-    check(loop)
     configs = {
-        name: _as_data(method.complete(own), data)
+        name: check(_as_data(method.complete(own), data))
         for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
     }
-    for own in configs.values():
-        check(own)
     cfg = next(iter(configs.values()))
     devices = devices_for(cfg, loop, data)
     method.kind.check(data)
@@ -171,13 +169,12 @@ def resume(path: str | Path, **changes) -> dict:
     paths = {name: root / name for name in lanes.read(root)} or {"": root}
     records = {name: run.read(p) for name, p in paths.items()}
     record = next(iter(records.values()))
-    loop = dataclasses.replace(
-        from_dict(Loop, record["loop"]), **{k: v for k, v in changes.items() if k != "steps"}
-    )
+    changed = {k: v for k, v in changes.items() if k != "steps"}
+    loop = check(dataclasses.replace(from_dict(Loop, record["loop"]), **changed))
     configs = {}
     for name, own in records.items():
         method, old = run.method(own)
-        configs[name] = dataclasses.replace(old, steps=changes.get("steps", old.steps))
+        configs[name] = check(dataclasses.replace(old, steps=changes.get("steps", old.steps)))
     return go_on(method, root, records, configs, loop, run.dataset(record, loop.data_dir))
 
 
@@ -187,7 +184,6 @@ def go_on(
     """Goes on with the lanes below a folder, whose config.json are the records, under new configs."""
     paths = {name: root / name for name in records}
     for name, cfg in configs.items():
-        check(cfg)
         run.checked(records[name], data)
         if (step := max(run.checkpoints(paths[name]), default=0)) > cfg.steps:
             raise InputError(f"{paths[name]} is at step {step} already; give no fewer --steps")

@@ -199,7 +199,7 @@ def test_a_comparison_of_different_protocols_is_refused(three, capsys):
         (["evaluate", "RUN", "--features", "clasifier"], "did you mean 'classifier'"),
         (["evaluate", "RUN", "--checkpoint", "15"], "no checkpoint of step 15, but of [10, 20]"),
         (["evaluate", "RUN", "--checkpoint", "worst"], "--checkpoint 'worst': last, best, all, or a step"),
-        (["evaluate", "RUN", "--n", "0"], "--n 0: it must be 1 or more"),
+        (["evaluate", "RUN", "--n", "0"], "--n 0: it must be at least 1"),
         (
             ["evaluate", "RUN", "--n", "3", "--metrics", "precision_recall"],
             "must have at least 4 rows, not 3",

@@ -221,7 +221,7 @@ def test_what_of_the_loop_does_not_apply_is_told(images, tmp_path, loop, out, to
         ({"image": np.zeros((0, 8, 8, 1))}, {}, "it has no examples"),
         ({"image": np.array([None] * 9)}, {}, "is of object"),
         ({"image": np.zeros((9, 8, 8, 1))}, {"batch_size": 10}, "larger than the data set: arrays has 9"),
-        ({"image": np.zeros((9, 8, 8, 1))}, {"steps": 0}, "--steps 0: it must be 1 or more"),
+        ({"image": np.zeros((9, 8, 8, 1))}, {"steps": 0}, "--steps 0: it must be at least 1"),
         (
             {"picture": np.zeros((9, 8, 8, 1))},
             {},

@@ -287,7 +287,7 @@ class TestLanes:
             ({"lanes": "gama=1,2"}, "there is no field 'gama'; did you mean 'gamma'"),
             ({"lanes": "gamma=1,x"}, "'x' is no number"),
             ({"lanes": "gamma=1,1"}, "1 is there twice"),
-            ({"lanes": "gamma=1,-1"}, "--gamma -1.0: it must be 0 or more"),
+            ({"lanes": "gamma=1,-1"}, "--gamma -1.0: it must be at least 0"),
             ({"lanes": "gamma"}, "'' is no number"),
             ({"seeds": 0}, "--seeds 0"),
         ],

@@ -18,7 +18,7 @@ from PIL import Image
 import jaxgan
 from experiments import cgan, gan, infogan, minibatch, pacgan
 from jaxgan import cli, lanes, report, run, sampling, train
-from jaxgan.config import InputError
+from jaxgan.config import InputError, from_dict
 from jaxgan.kinds.images import images
 from jaxgan.train import Loop
 
@@ -482,12 +482,12 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("config", "loop", "message"),
         [
-            ({"batch_size": 0}, {}, "--batch-size 0: it must be 1 or more"),
+            ({"batch_size": 0}, {}, "--batch-size 0: it must be at least 1"),
             ({"batch_size": 2000}, {}, "larger than the data set: digits has 1797"),
             ({"batch_size": 9}, {"devices": 2}, "cannot be divided by 2 devices"),
             ({"batch_size": 9}, {"accumulate": 2}, "times 2 microbatches"),
             ({}, {"devices": 99}, "--devices 99: this machine has 8"),
-            ({"g_lr": -1.0}, {}, "--g-lr -1.0: it must be 0 or more"),
+            ({"g_lr": -1.0}, {}, "--g-lr -1.0: it must be at least 0"),
             ({"steps": 0}, {}, "--steps 0"),
             ({"seed": 10**20}, {}, "--seed 1"),
             ({"image_size": 0}, {}, "--image-size 0"),
@@ -533,7 +533,7 @@ class TestBadInput:
         with pytest.raises(SystemExit) as e:
             train.main(gan.Config, gan.make, argv=["--batch-size", "0", "--out", str(tmp_path)])
         assert e.value.code == 2
-        assert capsys.readouterr().err == "error: --batch-size 0: it must be 1 or more\n"
+        assert capsys.readouterr().err == "error: --batch-size 0: it must be at least 1\n"
 
     def test_an_unknown_flag_gets_the_nearest_name(self, capsys):
         with pytest.raises(SystemExit) as e:
@@ -619,12 +619,30 @@ class TestBadInput:
             with pytest.raises(InputError, match="was made by an earlier version, .* train it anew"):
                 call(path)
 
+    def test_a_record_of_other_types_is_a_line(self, tmp_path, whole):
+        """Each entry of config.json in turn, by values that it may not have."""
+        record, refused = run.read(whole[0]), 0
+        entries = [(k, None) for k in record]
+        entries += [(k, j) for k, part in record.items() if isinstance(part, dict) for j in part]
+        for key, entry in entries:
+            for value in (None, 3, "x", [], {}, -1.5, ["x"]):
+                changed = record | {key: value if entry is None else record[key] | {entry: value}}
+                run.write(tmp_path, changed)
+                try:
+                    found = run.read(tmp_path)
+                    run.method(found)
+                    from_dict(Loop, found["loop"])
+                    run.example_of(found)
+                except InputError as e:
+                    refused += "\n" not in str(e)
+        assert refused > 300
+
     def test_a_run_that_is_none(self, tmp_path, whole):
         with pytest.raises(InputError, match="is no run's folder"):
             jaxgan.load(tmp_path)
         with pytest.raises(InputError, match="did you mean 'a'"):
             jaxgan.load(whole[0].parent / "aa")
-        for content, message in [("{", "is damaged"), ("[]", "is no record"), ("{}", "has no 'config'")]:
+        for content, message in [("{", "Invalid JSON"), ("[]", "it: "), ("{}", "experiment: ")]:
             (tmp_path / "config.json").write_text(content)
             with pytest.raises(InputError, match=rf"config.json .*{message}"):
                 jaxgan.load(tmp_path)
