@@ -25,3 +25,5 @@ def keep_compilations() -> None:
     """Turns on JAX's persistent compilation cache, unless the user has set one up already."""
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(folder() / "xla"))
+        # The forty small programs of a run take five seconds together.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from PIL import Image
-from scipy import stats
-from tensorboardX import SummaryWriter
+from scipy.special import stdtrit
 from tqdm import tqdm
 
 from jaxgan import cache, checkpoint, config, evaluate, methods, parallel, plots, run, sampling
@@ -50,7 +49,7 @@ class Lane:
     latest: ocp.CheckpointManager
     best: ocp.CheckpointManager
     rows: Any  # metrics.jsonl
-    events: SummaryWriter
+    events: Any  # TensorBoard's
     began: float  # in seconds, less what earlier sittings took
     pending: list = field(default_factory=list)  # (first step, figures) of chunks that are not written yet
     failed: str | None = None  # why it was frozen
@@ -142,6 +141,8 @@ def _abstract(state: GANState) -> GANState:
 @contextlib.contextmanager
 def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inputs: tuple) -> Iterator[Lane]:
     """A lane at its newest checkpoint, or before its first step; metrics.jsonl is cut to match."""
+    from tensorboardX import SummaryWriter  # a sixth of a second, which `--help` need not wait for
+
     numbers = program.numbers(cfg)
     devices = list(program.devices)
     with contextlib.ExitStack() as stack:
@@ -403,7 +404,9 @@ def interval(values) -> tuple[float, float]:
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return float(values.mean()), float(
+        stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
+    )
 
 
 def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, str]) -> None:

@@ -1,20 +1,31 @@
-"""Every picture."""
+"""Every picture. matplotlib takes a third of a second to import, and is imported where a chart is drawn."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import EllipseCollection
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxgan.metrics.score import Score
 
 PIXELS = 640  # the least longer side of a picture: small images are shown enlarged, not blurred
+
+
+def _figure(size: tuple[float, float], **options):
+    """A figure so many inches large."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(size, **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _drawn(figure) -> np.ndarray:
+    """Its pixels, uint8[H, W, 4]."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
 
 
 def to_uint8(images) -> np.ndarray:
@@ -110,7 +121,7 @@ def curve(axis, rows: list[dict], label: str, names: list[str]) -> None:
 def curves(path: Path, rows: list[dict], title: str) -> None:
     """One panel for each of loss, accuracy and score that the rows of metrics.jsonl hold."""
     chosen = panels(rows)
-    figure = Figure((9, 2.6 * len(chosen) + 0.6), layout="constrained")
+    figure = _figure((9, 2.6 * len(chosen) + 0.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(chosen), sharex=True, squeeze=False)[:, 0]
     for axis, (label, names) in zip(axes, chosen.items(), strict=True):
@@ -126,7 +137,7 @@ def scores(path: Path, found: list[tuple[int, Score]], title: str) -> None:
     names = list(dict.fromkeys(score.name for _, score in found))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure((4 * columns, 2.4 * rows + 0.6), layout="constrained")
+    figure = _figure((4 * columns, 2.4 * rows + 0.6), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axis, name in zip(axes, names, strict=False):
@@ -163,6 +174,9 @@ def density(axis, samples, centres=None, radius: float = 0.0, window=None) -> No
     counts, _, _ = np.histogram2d(*np.asarray(samples).T, BINS, window)
     share = counts.T / len(samples)
     # Darkest: all that one mode should have, in one cell; without modes, a hundredth of all.
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.colors import PowerNorm
+
     norm = PowerNorm(1 / 3, 0, 1 / (len(centres) or 100))
     axis.imshow(share, "Blues", norm, origin="lower", extent=window.ravel(), interpolation="nearest")
     size = np.full(len(centres), 2 * max(radius, 0.025 * np.ptp(window[0])))
@@ -176,19 +190,19 @@ def density(axis, samples, centres=None, radius: float = 0.0, window=None) -> No
 
 def canvas(draw: Callable, size: tuple[float, float] = (5, 5.2), title: str = "") -> np.ndarray:
     """What `draw(axis)` draws on a figure so many inches large, whose axes never move: uint8[H, W, 3]."""
-    figure = Figure(size)
-    agg = FigureCanvasAgg(figure)
+    figure = _figure(size)
     axis = figure.add_axes((0.11, 0.11, 0.87, 0.82))
     draw(axis)
     axis.set_title(title, fontsize=9, parse_math=False)
-    agg.draw()
-    return np.asarray(agg.buffer_rgba())[..., :3].copy()
+    return _drawn(figure)[..., :3].copy()
 
 
 def mode_shares(axis, shares, steps) -> None:
     """The share of each mode over the steps, f32[T, K], stacked: a sampler that collapses shows one colour,
     one that oscillates changing ones, and what is of no mode stays white."""
     shares = np.asarray(shares)
+    import matplotlib
+
     colours = matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, shares.shape[1]))
     axis.stackplot(steps, shares.T, colors=colours, linewidth=0)
     axis.set(xlim=(steps[0], steps[-1]), ylim=(0, 1), xlabel="generator steps", ylabel="share of samples")
@@ -202,7 +216,7 @@ def lanes(path: Path, curves: dict[str, list[dict]], title: str) -> bool:
     )
     if not names:
         return False
-    figure = Figure((9, 2.2 * len(names) + 0.6), layout="constrained")
+    figure = _figure((9, 2.2 * len(names) + 0.6), layout="constrained")
     figure.suptitle(title, parse_math=False)
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for axis, name in zip(axes, names, strict=True):
@@ -303,6 +317,8 @@ COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#e11d48", "#64748b")
 
 def chart(draw: Callable, size: tuple[int, int], *, title: str, dark: bool = False, scale: int = 1):
     """What `draw(axis)` draws, on a see-through canvas uint8[scale * height, scale * width, 4]."""
+    import matplotlib
+
     ink = INK[dark]
     style = {
         **{f"{part}.color": ink for part in ("text", "xtick", "ytick")},
@@ -314,15 +330,13 @@ def chart(draw: Callable, size: tuple[int, int], *, title: str, dark: bool = Fal
         "legend.frameon": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure((size[0] / 100, size[1] / 100), dpi=100 * scale, layout="constrained")
+        figure = _figure((size[0] / 100, size[1] / 100), dpi=100 * scale, layout="constrained")
         figure.patch.set_alpha(0)
-        canvas = FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.patch.set_alpha(0)
         axis.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
         draw(axis)
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba()).copy()
+        return _drawn(figure).copy()
 
 
 def _legend_below(axis) -> None:
@@ -388,8 +402,7 @@ def sheet(
     chart_lines = [[charts[i] for i in part] for part in parts if len(part)]
     tall = 340
     total = 84 + sum(max(heights[i] for i in line) + MARGIN for line in lines) + tall * len(chart_lines) + 8
-    figure = Figure(((SHEET + 2 * MARGIN) / 100, total / 100), dpi=100, facecolor="white")
-    agg = FigureCanvasAgg(figure)
+    figure = _figure(((SHEET + 2 * MARGIN) / 100, total / 100), dpi=100, facecolor="white")
     w, h = figure.bbox.width, figure.bbox.height
     figure.text(MARGIN / w, 1 - 44 / h, title, fontsize=18, fontweight="bold", parse_math=False)
     figure.text(MARGIN / w, 1 - 68 / h, subtitle, fontsize=10, color="#5b6470", parse_math=False)
@@ -404,5 +417,4 @@ def sheet(
             canvas = chart(draw, (size - 20, tall - 20), title=name)
             figure.figimage(canvas, MARGIN + place * size, h - y - canvas.shape[0], origin="upper")
         y += tall
-    agg.draw()
-    return Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy())
+    return Image.fromarray(_drawn(figure)[..., :3].copy())

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from jaxgan.config import first_difference
 
@@ -151,6 +151,6 @@ def intervals(of: Callable, value: dict, n: int, *, groups: int = 10) -> dict:
     """
     rows = np.arange(n)
     without = [of(rows[rows % groups != g]) for g in range(groups)]
-    t, scale = stats.t.ppf(0.975, groups - 1), (groups - 1) / np.sqrt(groups)
+    t, scale = stdtrit(groups - 1, 0.975), (groups - 1) / np.sqrt(groups)
     around = {name: t * scale * np.std([part[name] for part in without], ddof=1) for name in value}
     return {name: (float(x - around[name]), float(x + around[name])) for name, x in value.items()}
