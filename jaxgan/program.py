@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import config, parallel, steps
+from jaxgan import config, memory, parallel, steps
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.methods import Method
@@ -104,22 +104,38 @@ class Program:
         return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices))
 
 
-def traceable(method: Method, cfg, data: Dataset, devices: tuple, accumulate: int = 1) -> tuple[str, ...]:
+def _check_room(program: Program, jaxpr, lanes: int) -> None:
+    """Raises InputError if the states, the data and the largest array of a step exceed the memory."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = memory.size(jax.eval_shape(program.initial, key, program.numbers(program.cfg)))
+    data = memory.size(jax.tree.map(np.asarray, dict(program.data.arrays)))
+    made = memory.largest(jaxpr.jaxpr)
+    parts = {"states" if lanes > 1 else "state": lanes * state, "data": data, "largest array of a step": made}
+    told = ", ".join(f"{name} {memory.told(size)}" for name, size in parts.items())
+    memory.require(sum(parts.values()), f"this configuration ({told})", program.devices[0])
+
+
+def traceable(
+    method: Method, cfg, data: Dataset, devices: tuple, accumulate: int = 1, *, lanes: int = 1
+) -> tuple[str, ...]:
     """The numbers of a config that its program takes as arguments: those that the method does not look at.
 
     It is found by tracing a step, the method's own order of updates and batches included.
 
     Raises:
-      InputError: if the game cannot be built or trained with these sizes.
+      InputError: if the game cannot be built or trained with these sizes, or there is no room for the lanes.
     """
     names = tuple(arguments(cfg))
 
     def trace(names: tuple) -> None:
-        Program(method, cfg, names, data, devices, accumulate).traced()
+        program = Program(method, cfg, names, data, devices, accumulate)
+        _check_room(program, program.traced(), lanes)
 
     def passes(names: tuple) -> bool:
         try:
             trace(names)
+        except InputError:
+            raise
         except Exception:  # what a number that is traced may raise depends on what is done with it
             return False
         return True
@@ -131,7 +147,9 @@ def traceable(method: Method, cfg, data: Dataset, devices: tuple, accumulate: in
     except KeyError as e:
         has = ", ".join(data.example(1))
         raise InputError(f"the game asked for {e}, which it did not find; a batch has {has}") from e
-    except ValueError as e:
+    except InputError:
+        raise
+    except (ValueError, OverflowError, MemoryError) as e:
         raise InputError(str(e).partition("\n")[0]) from e
     kept = tuple(name for name in names if passes((name,)))
     looked_at = ", ".join(sorted(set(names) - set(kept)))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgan import checkpoint, kinds, random, run, steps
+from jaxgan import checkpoint, kinds, memory, random, run, steps
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers
@@ -112,12 +112,14 @@ class Generator:
           label: the condition of a generator that is given labels: an integer, i32[n], or a class's name.
 
         Raises:
-          InputError: if n is below 1, psi is below 0.01, or the generator has no such condition.
+          InputError: if n is below 1 or more than memory holds, psi is below 0.01, or the generator has no
+            such condition.
         """
         if n < 1:
             raise InputError(f"n is {n}: ask for 1 or more samples")
         if psi is not None and not 0.01 <= psi < math.inf:
             raise InputError(f"psi is {psi}: it must be 0.01 or more, and finite")
+        self._check_room(n)
         slot = jnp.arange(n)
         if psi is None:
             z = self.gan.latent(key, slot)
@@ -136,6 +138,7 @@ class Generator:
             raise InputError(
                 f"an interpolation has 1 row or more of 2 columns or more, not {rows} of {columns}"
             )
+        self._check_room(rows * columns)
         ends = self.gan.latent(key, jnp.arange(2 * rows))
         a, b = ends[:rows, None], ends[rows:, None]
         t = jnp.linspace(0, 1, columns).reshape(1, -1, *(1,) * (a.ndim - 2))
@@ -172,12 +175,22 @@ class Generator:
     def _compiled(self) -> Callable:
         return jax.jit(self.gan.sample)
 
+    def _check_room(self, n: int) -> None:
+        """Raises InputError if there is no room for n samples and their latents."""
+
+        asked = None if self.gan.condition is None else in_turn(self.asked, 1)
+        z = jax.eval_shape(self.gan.latent, jax.random.key(0), jnp.arange(1))
+        sample = jax.eval_shape(self.gan.sample, self.variables, z, conditions(self.gan, asked))
+        # A batch of samples is joined to the others, and decoded.
+        memory.require(n * (memory.size(z) + 3 * memory.size(sample)), f"{n} samples")
+
     def decoded(self, samples):
         """What `sample` made, as the data set holds it."""
         return self.kind.decode(samples)
 
     def drawn(self, data: Dataset, n: int) -> dict | None:
         """n examples of the data to ask for, None if the generator takes no condition."""
+        self._check_room(n)
         return None if self.gan.condition is None else drawn(data, self.kind, n)
 
     def made(self, key, n: int, asked: dict | None, psi: float | None = None) -> Made:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import tyro
+from annotated_types import Ge, Le
 from tqdm import tqdm
 
 from jaxgan import cache, evaluate, kinds, lanes, methods, parallel, program, run, sampling
@@ -30,7 +32,9 @@ class Loop:
     name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
     out: str = "runs"  # the folder of all runs
     data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
-    seeds: Count = 1  # runs side by side, with the seed and those after it, each in a folder of its own
+    seeds: Annotated[int, Ge(1), Le(1000)] = (
+        1  # runs side by side, with the seed and those after it, each in a folder of its own
+    )
     lanes: str | None = None  # FIELD=VALUE,VALUE,...: a run for each value of a number, times the seeds
     together: bool | None = None  # lanes as one batch; if not given, on a GPU or TPU alone
     chunk: Count = 50  # steps in one compiled call
@@ -207,7 +211,9 @@ def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, device
         static = tuple(getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name not in numbers)
         form = tuple(numbers), static
         if form not in names:
-            names[form] = program.traceable(method, cfg, data, tuple(devices), loop.accumulate)
+            names[form] = program.traceable(
+                method, cfg, data, tuple(devices), loop.accumulate, lanes=len(configs)
+            )
         key = form, tuple(numbers[name] for name in numbers if name not in names[form])
         if key not in known:
             known[key] = Program(method, cfg, names[form], data, tuple(devices), loop.accumulate)

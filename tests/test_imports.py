@@ -11,6 +11,7 @@ import jaxgan
 ROOT = Path(jaxgan.__file__).parent
 ORDER = [
     ["config", "cache"],
+    ["memory"],
     ["game"],
     ["random"],
     ["losses"],

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgan import memory
 from jaxgan.config import InputError
 from jaxgan.data import resident
 
@@ -149,12 +150,20 @@ class Dataset:
             return {**self.sampler(arrays, key, draw, slot), "slot": slot}
         return resident.draw(arrays, key, draw, slot, batch_size=batch_size)
 
+    def made(self, key, n: int) -> dict:
+        """n examples of a set that has no end, on the host.
+
+        Raises:
+          InputError: if there is no room for them.
+        """
+        memory.require(4 * memory.size(self.example(n)), f"{n} examples of {self.name}")
+        arrays = jax.tree.map(jax.numpy.asarray, dict(self.arrays))
+        return jax.device_get(self.batch(arrays, key, 0, jax.numpy.arange(n), batch_size=n))
+
     def examples(self, n: int, seed: int = 0) -> dict:
         """At most n examples at random, as this set holds them; the same at each call."""
         if self.sampler is not None:
-            arrays = jax.tree.map(jax.numpy.asarray, dict(self.arrays))
-            slot = jax.numpy.arange(n)
-            return jax.device_get(self.batch(arrays, jax.random.key(seed), 0, slot, batch_size=n))
+            return self.made(jax.random.key(seed), n)
         rows = np.random.default_rng(seed).permutation(int(self.size))[:n]
         return jax.tree.map(lambda x: x[rows], dict(self.arrays))
 

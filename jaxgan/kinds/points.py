@@ -115,9 +115,7 @@ def reference(data: Dataset, n: int) -> np.ndarray:
     if data.sampler is None:
         rows = np.random.default_rng(0).permutation(len(data["point"]))[:n]
         return data["point"][rows]
-    arrays = jax.tree.map(jnp.asarray, dict(data.arrays))
-    key = keys.fold(jax.random.key(0), "reference")
-    return np.asarray(data.batch(arrays, key, 0, jnp.arange(n), batch_size=n)["point"])
+    return data.made(keys.fold(jax.random.key(0), "reference"), n)["point"]
 
 
 def _counter(data: Dataset) -> Callable | None:
