@@ -112,9 +112,9 @@ def show(data: Dataset, made: Made) -> np.ndarray:
     return plots.canvas(curves, (6, 4.2), f"step {made.step:,}")
 
 
-def write(path, samples, facts, columns) -> None:
+def write(path, made: Made, facts, columns) -> None:
     """One number a line."""
-    np.savetxt(path, samples, "%.9g")
+    np.savetxt(path, made.samples, "%.9g")
 
 
 line = Kind(load, judge, show, {".csv": write}, of="x", shown=5000, unit="points")

@@ -14,7 +14,7 @@ import tyro
 
 from jaxgan import compare, evaluate, kinds, report, run, sampling, train
 from jaxgan.config import Count, InputError, Natural, Seed, check
-from jaxgan.kinds import Kind
+from jaxgan.kinds import Kind, Made
 from jaxgan.signals import reported
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -31,9 +31,7 @@ class Sample:
     )
     seed: Seed = 0  # of the latents
     checkpoint: str = "last"  # last, best (of the watched score), or a step
-    label: str | None = (
-        None  # what to ask for, as a class's name or number; each in turn, a column each, if not given
-    )
+    label: str | None = None  # the name of the class to ask for; each in turn, a column each, if not given
     psi: float | None = None  # truncation: latents with |z| < psi alone
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
 
@@ -113,17 +111,18 @@ def sample(args: Sample) -> None:
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
     key = jax.random.key(args.seed)
+    asked, columns = generator.asked_for(args.label, args.n), args.interpolate or None
     if args.interpolate:
-        columns = args.interpolate
         samples = generator.interpolate(key, args.n, columns, args.label)
+        asked = None if asked is None else {name: x.repeat(columns, 0) for name, x in asked.items()}
     else:
-        in_turn = generator.asked is not None and args.label is None
-        columns = len(next(iter(generator.asked.values()))) if in_turn else None
+        if asked is not None and args.label is None:
+            columns = len(next(iter(generator.asked.values())))
         samples = generator.sample(key, args.n, args.label, args.psi)
-    samples = generator.decoded(samples)
+    made = Made(generator.decoded(samples), asked, None, generator.step)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        writers[out.suffix](out, samples, generator.facts, columns)
+        writers[out.suffix](out, made, generator.facts, columns)
     except OSError as e:
         raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
     print(f"{len(samples)} samples of step {generator.step} in {out}")

@@ -171,6 +171,11 @@ class Generator:
             return in_turn(self.asked, n)[own]
         return self.kind.condition(self.facts, self.asked[own], condition, n)
 
+    def asked_for(self, condition, n: int) -> dict | None:
+        """What n samples are asked for, by its name in the data; None if the generator takes no condition."""
+        own = self._condition(condition, None, n)
+        return None if own is None else {self.gan.condition: own}
+
     @cached_property
     def _compiled(self) -> Callable:
         return jax.jit(self.gan.sample)

@@ -245,6 +245,8 @@ def _fit(
             size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
             told = f", {len(paths)} lanes" if lanes.several(paths) else ""
             print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}")
+            for remark in data.remarks:
+                print(f"  {remark}")
             judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
             arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
             inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)

@@ -206,7 +206,7 @@ def test_a_comparison_of_different_protocols_is_refused(three, capsys):
         ),
         (["evaluate", "RUN", "--psi", "0"], "psi is 0.0: it must be 0.01 or more, and finite"),
         (["evaluate", "RUN", "--images", "npz:none.npz"], "none.npz is not a file"),
-        (["evaluate", "RUN", "--psi", "inf"], "and finite"),
+        (["evaluate", "RUN", "--psi", "inf"], "--psi inf: it must be a finite number"),
         (["evaluate", "RUN", "--checkpoint", "\u00b2"], "last, best, all, or a step"),
         (["evaluate", "RUN", "--groups", "1"], "--groups 1: an interval takes 2 or more groups"),
         (["evaluate", "RUN", "--split", "test"], "--split test: digits has no splits"),

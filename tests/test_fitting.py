@@ -147,7 +147,10 @@ def test_a_conditional_game_has_all_that_a_run_has(images, tmp_path):
     jaxgan.fit(gan, _game()[1], arrays, steps=3, batch_size=8, out=tmp_path / "r")
     generator, key = jaxgan.load(tmp_path / "r", gan=gan), jax.random.key(0)
     np.testing.assert_array_equal(generator.sample(key, 4), generator.sample(key, 4, label=[0, 1, 2, 0]))
-    for label, told in ((99, "label 99 is not one of the classes: 0 to 2"), (-5, "label -5 is not")):
+    for label, told in (
+        (99, "label 99 is not one of the classes: 0 '0', 1 '1', 2 '2'"),
+        (-5, "label -5 is not"),
+    ):
         with pytest.raises(InputError, match=told):
             generator.sample(key, 4, label=label)
     other = two_player(*_networks(), loss=non_saturating, latent=gan.latent, condition="code")

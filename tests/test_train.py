@@ -19,6 +19,7 @@ import jaxgan
 from experiments import cgan, gan, infogan, minibatch, pacgan
 from jaxgan import cli, lanes, report, run, sampling, train
 from jaxgan.config import InputError, from_dict
+from jaxgan.data import load
 from jaxgan.kinds.images import images
 from jaxgan.train import Loop
 
@@ -386,7 +387,7 @@ class TestConditional:
         np.testing.assert_array_equal(threes, g.sample(key, 5, np.int64(3)))
         np.testing.assert_array_equal(g.interpolate(key, 2, 3, [4, 5]), g.interpolate(key, 2, 3, ["4", "5"]))
         for label, told in [
-            (10, "label 10 is not one of the classes: 0 0, 1 1"),
+            (10, "label 10 is not one of the classes: 0 '0', 1 '1'"),
             ([3, -1], "label -1 is not one of the classes"),
             (2**40, "label 1099511627776 is not one"),
             ("x", "label 'x' is not one of the classes"),
@@ -413,6 +414,24 @@ class TestConditional:
         data = run.dataset(run.read(path))
         shares = np.bincount(sampling.drawn(data, images, 4000)["label"], minlength=10) / 4000
         np.testing.assert_allclose(shares, np.bincount(data["label"]) / len(data["label"]), atol=0.03)
+
+    def test_a_file_of_samples_has_the_labels_that_were_asked_for(self, conditional, tmp_path):
+        file = tmp_path / "x.npz"
+        cli.main(["sample", str(conditional), "--n", "23", "--out", str(file)])
+        with np.load(file) as found:
+            np.testing.assert_array_equal(found["label"], np.arange(23) % 10)
+            assert found["classes"].tolist() == [str(i) for i in range(10)]
+            images = found["image"]
+        cli.main(["sample", str(conditional), "--n", "5", "--label", "3", "--out", str(file)])
+        with np.load(file) as found:
+            assert found["label"].tolist() == [3] * 5
+        cli.main(["sample", str(conditional), "--n", "2", "--interpolate", "4", "--out", str(file)])
+        with np.load(file) as found:
+            assert found["label"].tolist() == [0] * 4 + [1] * 4
+        again = tmp_path / "y.npz"
+        np.savez(again, image=images, label=np.arange(23) % 10, classes=[str(i) for i in range(10)])
+        given, trained = load(f"npz:{again}", image_size=8), run.dataset(run.read(conditional))
+        assert given.classes == trained.classes
 
     def test_its_report_has_a_column_a_label(self, conditional, tmp_path):
         seen = report.gather(conditional)

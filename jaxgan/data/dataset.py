@@ -69,6 +69,7 @@ class Dataset:
     # (arrays, key, draw, slot) -> the draw-th batch, of a set that has no end: `arrays` are what it is made
     # from. None: `resident.draw`, each example once an epoch.
     sampler: Callable | None = None
+    remarks: tuple[str, ...] = ()  # lines on what was left out or changed where it was read
 
     def __post_init__(self):
         if not self.arrays:

@@ -2,28 +2,32 @@
 
 import contextlib
 import logging
+import math
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from jaxgan import memory
 from jaxgan.config import InputError, nearest
+from jaxgan.data import files
 from jaxgan.data.dataset import Dataset
+from jaxgan.data.files import Read
 
 KINDS = ("digits", "tfds:NAME", "folder:PATH", "npz:PATH")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-GREY = ("1", "L")
-COLOUR = ("RGB", "RGBA", "P", "LA", "PA")
 
 
-def image_set(name: str, image, label=None, classes: tuple[str, ...] = ()) -> Dataset:
+def image_set(
+    name: str, image, label=None, classes: tuple[str, ...] = (), remarks: tuple[str, ...] = ()
+) -> Dataset:
     """A data set of `image` uint8[N, S, S, C] and, where there are labels, `label` i32[N] of the classes."""
     labelled = {} if label is None else {"label": np.asarray(label, np.int32)}
-    return Dataset(name, {"image": image, **labelled}, {"classes": list(classes)} if labelled else {})
+    facts = {"classes": list(classes)} if labelled else {}
+    return Dataset(name, {"image": image, **labelled}, facts, remarks=tuple(remarks))
 
 
 def load(
@@ -38,66 +42,109 @@ def load(
 
     Args:
       spec: `digits` (scikit-learn's 1797 handwritten digits of 8x8), `tfds:NAME` (a prepared TFDS
-        image set, read without TensorFlow), `folder:PATH` (images of one size; sub-folders are
-        classes) or `npz:PATH` (`image` uint8[N, H, W] or [N, H, W, C], and `label` if there is one).
-        A set of a single class has no labels.
+        image set, read without TensorFlow), `folder:PATH` (images of one size, as a viewer shows them, on
+        white where they are transparent; sub-folders are classes, or where they are called train, test and
+        validation, splits) or `npz:PATH` (`image` uint8[N, H, W] or [N, H, W, C], and `label` and `classes`,
+        their names, if there are any). A set of a single class has no labels.
       image_size: S; images are cropped to their central square and resized to it (bicubic,
         antialiased), one by one as they are read.
       channels: 1 or 3; None keeps the data's own.
-      split: of a TFDS set.
+      split: of a TFDS set, or a folder that has some.
       data_dir: where TFDS sets lie; None is TFDS's own default.
 
+    Returns:
+      The set; its `remarks` say what was left out or changed.
+
     Raises:
-      InputError: if the set is unknown, missing, unreadable or not made of images of one size.
+      InputError: if the set is unknown, missing, unreadable or not made of images of one size, or there is no
+        room for it.
     """
     if image_size < 1:
         raise InputError(f"--image-size {image_size}: it must be 1 or more")
     if channels not in (None, 1, 3):
         raise InputError(f"--channels {channels}: images have 1 or 3")
     kind, _, where = spec.partition(":")
-    size = (image_size, channels)
+    if split != "train" and kind in ("digits", "npz"):
+        raise InputError(f"--split {split}: {spec} has no splits; sets of TFDS have, and folders may")
+    fit = Fit(image_size, channels, spec)
+    name, chosen = spec, []
     if spec == "digits":
-        images, label, classes = _digits(*size)
+        read = _digits(fit)
     elif kind == "tfds" and where:
-        images, label, classes = _tfds(where, split, data_dir, *size)
+        read = _tfds(where, split, data_dir, fit)
+        name = f"{spec}/{split}"
     elif kind == "folder" and where:
-        images, label, classes = _folder(Path(where).expanduser(), *size)
+        root = Path(where).expanduser()
+        if not root.is_dir():
+            raise InputError(f"--data {spec} is not a folder")
+        root, chosen = files.split_of(root, split)
+        read = files.read(root, fit)
+        name = f"{spec}/{split}" if chosen else spec
     elif kind == "npz" and where:
-        images, label, classes = _npz(Path(where).expanduser(), *size)
+        read = _npz(Path(where).expanduser(), fit)
     else:
         hint = nearest(spec, ["digits", "tfds", "folder", "npz"])
         raise InputError(f"--data {spec!r} is not one of {', '.join(KINDS)}{hint}")
+    told = [*chosen, *read.told, *_resized(read.size, image_size)]
+    label, classes = read.label, read.classes
+    if len(classes) == 1:
+        told.append(f"all images are of one class, {classes[0]}: a set of one class has no labels")
     if len(classes) < 2:
         label, classes = None, ()
-    name = spec if kind != "tfds" else f"{spec}/{split}"
-    return image_set(name, np.stack(images), label, classes)
+    colours = max(x.shape[-1] for x in read.images)
+    images = [np.repeat(x, colours // x.shape[-1], -1) for x in read.images]
+    return image_set(name, np.stack(images), label, classes, told)
 
 
-def _array(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """uint8[size, size, channels]."""
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (size, size):
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box)
-    return np.asarray(image).reshape(size, size, channels)
+class Fit(NamedTuple):
+    """How images are brought to one size."""
+
+    size: int  # S
+    channels: int | None  # None: an image's own
+    name: str  # of the set
+
+    def check_room(self, first: Image.Image, n: int) -> None:
+        """Raises InputError if there is no room for n images like the first, read and then in an array."""
+        values = self.size**2 * (self.channels or len(first.getbands()))
+        memory.require(2 * n * values, f"{n} images of {self.name} in {self.size}x{self.size}")
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """uint8[S, S, channels] of an image, L or RGB."""
+        image = image.convert("L" if (self.channels or len(image.getbands())) == 1 else "RGB")
+        if image.size != (self.size, self.size):
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            box = (left, top, left + side, top + side)
+            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+        return np.asarray(image).reshape(self.size, self.size, -1)
 
 
-def _progress(items: Iterable, total: int, what: str) -> Iterable:
-    return tqdm(items, desc=what, total=total, unit="image", leave=False, delay=1, disable=None)
+def _resized(size: tuple[int, int], to: int) -> list[str]:
+    """A line on what became of images of that size, if they were changed."""
+    if size == (to, to):
+        return []
+    side, lost = min(size), 1 - min(size) / max(size)
+    cut = f"cropped to their middle {side}x{side}, which loses {lost:.0%} of each" if lost else ""
+    sized = f"resized to {to}x{to}" if side != to else ""
+    return [f"images of {size[0]}x{size[1]} are {', and '.join(part for part in (cut, sized) if part)}"]
 
 
-def _digits(size, channels):
+def _progress(items: Iterable, total: int) -> Iterable:
+    return tqdm(items, desc="reading", total=total, unit="image", leave=False, delay=1, disable=None)
+
+
+def _fitted(images: np.ndarray, fit: Fit) -> list[np.ndarray]:
+    """Images uint8[N, H, W] or [N, H, W, 3] as they are kept."""
+    fit.check_room(Image.fromarray(images[0]), len(images))
+    return [fit(Image.fromarray(x)) for x in _progress(images, len(images))]
+
+
+def _digits(fit: Fit) -> Read:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = (digits.images * (255 / 16)).round().astype(np.uint8)
-    return (
-        [_array(Image.fromarray(x), size, channels or 1) for x in images],
-        digits.target,
-        tuple("0123456789"),
-    )
+    levels = (digits.images * (255 / 16)).round().astype(np.uint8)
+    return Read(_fitted(levels, fit), (8, 8), digits.target, tuple("0123456789"))
 
 
 @contextlib.contextmanager
@@ -112,7 +159,7 @@ def _quiet():
         log.setLevel(level)
 
 
-def _tfds(name: str, split: str, data_dir: str | None, size, channels):
+def _tfds(name: str, split: str, data_dir: str | None, fit: Fit) -> Read:
     import tensorflow_datasets as tfds
 
     with _quiet():
@@ -146,7 +193,7 @@ def _tfds(name: str, split: str, data_dir: str | None, size, channels):
         blocks = (range(i, min(i + 1000, len(source))) for i in range(0, len(source), 1000))
         items = (item for block in blocks for item in source.__getitems__(block))
         images, label, first = [], [], None
-        for i, item in enumerate(_progress(items, len(source), "reading")):
+        for i, item in enumerate(_progress(items, len(source))):
             image = item[images_of[0]]
             if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
                 what = f"{image.dtype}{list(image.shape)}"
@@ -154,14 +201,16 @@ def _tfds(name: str, split: str, data_dir: str | None, size, channels):
             first = first or image.shape
             _same_size(f"tfds:{name}", f"example {i}", image.shape[1::-1], "example 0", first[1::-1])
             grey = image[..., 0] if image.shape[-1] == 1 else image
-            images.append(_array(Image.fromarray(grey), size, channels or first[-1]))
+            if i == 0:
+                fit.check_room(Image.fromarray(grey), len(source))
+            images.append(fit(Image.fromarray(grey)))
             label += [item[key] for key in labels_of[:1]]
     if not images:
         raise InputError(f"--data tfds:{name} has no examples in {split}")
     if label and min(label) < 0:
         raise InputError(f"--data tfds:{name}: {split} has examples without a label; choose another --split")
     classes = tuple(features[labels_of[0]].names) if labels_of else ()
-    return images, label, classes
+    return Read(images, first[1::-1], label or None, classes)
 
 
 def _same_size(where: str, name: str, size: tuple, first_name: str, first_size: tuple) -> None:
@@ -170,87 +219,90 @@ def _same_size(where: str, name: str, size: tuple, first_name: str, first_size: 
         raise InputError(f"{where}: {name} is {b} and {first_name} {a}; make all images one size first")
 
 
-def _folder(root: Path, size, channels):
-    if not root.is_dir():
-        raise InputError(f"--data folder:{root} is not a folder")
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    if not files:
-        endings = " ".join(sorted(SUFFIXES))
-        raise InputError(f"--data folder:{root} has no images (files ending in {endings})")
-    parents = [p.relative_to(root).parts[0] if p.parent != root else None for p in files]
-    classes = tuple(sorted({p for p in parents if p is not None}))
-    if classes and None in parents:
-        raise InputError(
-            f"--data folder:{root} has images beside its sub-folders ({files[parents.index(None)].name}); "
-            "put each image into a class's folder, or all of them into one without sub-folders"
-        )
-    names = [str(p.relative_to(root)) for p in files]
-    headers = [_header(p) for p in files]
-    for name, (shape, _) in zip(names, headers, strict=True):
-        _same_size(f"folder:{root}", name, shape, names[0], headers[0][0])
-    channels = channels or (3 if any(mode not in GREY for _, mode in headers) else 1)
-    images = [_array(_open(p), size, channels) for p in _progress(files, len(files), "reading")]
-    return images, [classes.index(p) for p in parents if p is not None], classes
-
-
-@contextlib.contextmanager
-def _reading(path: Path):
-    try:
-        yield
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        if isinstance(e, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as an image ({e}); repair or remove it") from None
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """An image's size and mode, without its pixels."""
-    with _reading(path), Image.open(path) as image:
-        if image.mode == "CMYK":
-            raise InputError(f"{path} is CMYK; convert it to RGB (its colours depend on a profile)")
-        if image.mode not in GREY + COLOUR:
-            raise InputError(f"{path} has the mode {image.mode}; convert it to 8-bit grey or RGB")
-        return image.size, image.mode
-
-
-def _open(path: Path) -> Image.Image:
-    with _reading(path), Image.open(path) as image:
-        image.load()
-        return image
+def _claims(path: Path) -> dict[str, tuple[tuple, np.dtype]]:
+    """The shapes and types of the arrays in an .npz file, by their headers."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+                shape, _, dtype = header(file)
+                length = math.prod(shape) * dtype.itemsize + file.tell()
+                if not dtype.hasobject and length != entry.file_size:
+                    raise ValueError(f"{entry.filename} has another length than its header says")
+            found[entry.filename.removesuffix(".npy")] = shape, dtype
+    return found
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file.
+    """All arrays of an .npz file, but for those of objects.
 
     Raises:
-      InputError: if there is none, or it cannot be read.
+      InputError: if there is none, it cannot be read, or there is no room for it.
     """
     if not path.is_file():
         raise InputError(f"--data npz:{path} is not a file")
     try:
+        claims = _claims(path)
+        needed = sum(math.prod(shape) * dtype.itemsize for shape, dtype in claims.values())
+        memory.require(needed, f"npz:{path}")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as f:
-            return dict(f)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise InputError(f"{path} cannot be read as an .npz file ({e})") from None
+            return {name: f[name] for name, (_, dtype) in claims.items() if not dtype.hasobject}
+    except InputError:
+        raise
+    except Exception as e:  # what a damaged file raises depends on where it is damaged
+        raise InputError(f"{path} cannot be read as an .npz file ({_line(e)})") from None
 
 
-def _npz(path: Path, size, channels):
+def _line(e: Exception) -> str:
+    return str(e).partition("\n")[0] or type(e).__name__
+
+
+def _npz(path: Path, fit: Fit) -> Read:
     arrays = arrays_of(path)
-    image, label = arrays.get("image"), arrays.get("label")
+    image, label, classes = (arrays.get(name) for name in ("image", "label", "classes"))
     if image is None:
         raise InputError(f"{path} has no array 'image', but {', '.join(arrays) or 'nothing'}")
     if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[3:] not in ((), (1,), (3,)):
         raise InputError(
             f"{path}: 'image' is {image.dtype}{list(image.shape)}; it must be uint8[N, H, W], "
-            "[N, H, W, 1] or [N, H, W, 3]"
+            "[N, H, W, 1] or [N, H, W, 3], of levels from 0 to 255"
         )
     if image.size == 0:
         raise InputError(f"{path}: 'image' is empty")
-    classes = ()
-    if label is not None:
-        if label.shape != image.shape[:1] or label.dtype.kind not in "iu" or label.min() < 0:
-            raise InputError(f"{path}: 'label' must be one integer from 0 up for each image")
-        classes = tuple(map(str, range(int(label.max()) + 1)))
+    names = () if label is None else _named(path, label, classes, len(image))
+    unused = [name for name in arrays if name not in ("image", "label", "classes")]
+    told = [f"arrays that are not used: {', '.join(unused)}"] if unused else []
     grey = image[..., 0] if image.shape[3:] == (1,) else image
-    channels = channels or (3 if grey.ndim == 4 else 1)
-    return [_array(Image.fromarray(x), size, channels) for x in grey], label, classes
+    return Read(_fitted(grey, fit), image.shape[2:0:-1], label, names, told)
+
+
+def _named(path: Path, label: np.ndarray, classes: np.ndarray | None, n: int) -> tuple[str, ...]:
+    """The names of the classes that labels are of.
+
+    Raises:
+      InputError: unless the labels are an integer for each image, of a class in each case.
+    """
+    if label.shape != (n,) or label.dtype.kind not in "iu":
+        hint = "; of a one-hot code take argmax(1)" if label.ndim == 2 and label.shape[1] > 1 else ""
+        what = f"{label.dtype}{list(label.shape)}"
+        raise InputError(f"{path}: 'label' is {what}; it must be one integer for each of {n} images{hint}")
+    if label.min() < 0:
+        raise InputError(
+            f"{path}: 'label' has {label.min()}; it must be one integer from 0 up for each image"
+        )
+    if classes is not None:
+        if classes.ndim != 1 or classes.dtype.kind != "U" or len(set(classes.tolist())) < len(classes):
+            raise InputError(f"{path}: 'classes' must be the classes' names, each another text")
+        if label.max() >= len(classes):
+            raise InputError(f"{path}: 'label' has {label.max()}, and there are {len(classes)} 'classes'")
+        return tuple(classes.tolist())
+    there = np.unique(label)
+    if len(there) != there[-1] + 1:
+        gap = int(np.flatnonzero(there != np.arange(len(there)))[0])
+        raise InputError(
+            f"{path}: 'label' goes up to {there[-1]}, and {gap} has no image; number the {len(there)} "
+            f"classes from 0 to {len(there) - 1}, or name them all by an array 'classes'"
+        )
+    return tuple(map(str, range(len(there))))

@@ -1,5 +1,6 @@
 """Images uint8[N, H, W, C], with labels where the set has them."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -31,8 +32,6 @@ CLASSES, EACH = 20, 10  # classes there at most, and samples of each
 
 def load(cfg, data_dir: str | None) -> Dataset:
     """The set that a config names by `data`, `split`, `image_size` and `channels`."""
-    if cfg.split != type(cfg).split and not cfg.data.startswith("tfds:"):
-        raise InputError(f"--split {cfg.split}: {cfg.data} has no splits; only sets of TFDS have")
     data = read(
         cfg.data,
         image_size=cfg.image_size,
@@ -40,13 +39,24 @@ def load(cfg, data_dir: str | None) -> Dataset:
         split=cfg.split,
         data_dir=data_dir,
     )
-    check(data)
+    _check_images(data)
     found = {"channels": data["image"].shape[-1]}
     if hasattr(cfg, "n_classes"):
         if not data.classes:
             raise InputError(f"{data.name} has no labels, and a conditional generator needs them")
         found["n_classes"] = len(data.classes)
-    return Dataset(data.name, data.arrays, {**data.facts, **found})
+    remarks = *data.remarks, *_counted(data)
+    return dataclasses.replace(data, facts={**data.facts, **found}, remarks=remarks)
+
+
+def _counted(data: Dataset) -> list[str]:
+    """A line on how many images each class has."""
+    if not data.classes:
+        return []
+    counts = np.bincount(data["label"], minlength=len(data.classes))
+    each = [f"{name} {n}" for name, n in zip(data.classes, counts, strict=True)]
+    more = f", ... {each[-1]}" if len(each) > MOST else ""
+    return [f"{len(each)} classes: {', '.join(each[:MOST])}{more}"]
 
 
 def ask(data: Dataset) -> dict[str, np.ndarray]:
@@ -58,13 +68,14 @@ def ask(data: Dataset) -> dict[str, np.ndarray]:
 
 
 def condition(facts, asked, value, n: int) -> np.ndarray:
-    """Labels i32[n] of a class's name or number, or of n of them.
+    """Labels i32[n] of a class, or of n of them: text is a class's name, an integer its number.
 
     Raises:
       InputError: if one is none of the classes, or there are neither one nor n.
     """
-    classes = tuple(facts.get("classes", ()))
-    known = ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or f"0 to {len(asked) - 1}"
+    classes = tuple(facts.get("classes") or map(str, range(len(asked))))
+    known = ", ".join(f"{i} {name!r}" for i, name in enumerate(classes[:MOST]))
+    known += f", ... {len(classes) - 1} {classes[-1]!r}" if len(classes) > MOST else ""
     each = [value] if np.ndim(value) == 0 else list(value)
     if len(each) not in (1, n):
         raise InputError(f"there are {len(each)} labels for {n} samples; give one, or one each")
@@ -72,7 +83,7 @@ def condition(facts, asked, value, n: int) -> np.ndarray:
     for one in each:
         number = one
         if isinstance(one, str):
-            number = classes.index(one) if one in classes else int(one) if one.isdecimal() else None
+            number = classes.index(one) if one in classes else None
         elif isinstance(one, bool | np.bool_) or not isinstance(one, int | np.integer):
             if not (hasattr(one, "dtype") and one.ndim == 0 and np.issubdtype(one.dtype, np.integer)):
                 raise InputError(f"label {one!r} is neither a class's number nor its name: {known}")
@@ -83,7 +94,17 @@ def condition(facts, asked, value, n: int) -> np.ndarray:
 
 
 def check(data: Dataset) -> None:
-    """Raises InputError unless there is `image` uint8[N, H, W, C]."""
+    """Raises InputError unless there is `image` uint8[N, H, W, C], and of each class one."""
+    _check_images(data)
+    if data.classes:
+        counts = np.bincount(data["label"], minlength=len(data.classes))
+        if empty := [name for name, n in zip(data.classes, counts, strict=True) if not n]:
+            raise InputError(
+                f"{data.name}: of {len(empty)} of {len(counts)} classes there is no image ({empty[0]})"
+            )
+
+
+def _check_images(data: Dataset) -> None:
     image = data.get("image")
     if image is None:
         raise InputError(f"{data.name} has no array 'image', but {', '.join(data.arrays)}")
@@ -106,12 +127,13 @@ def _neighbours(data: Dataset, made: Made, rows) -> np.ndarray:
     return plots.neighbours(images, data["image"][index])
 
 
-def _write_png(path, samples, facts, columns) -> None:
-    plots.picture(plots.grid(samples, columns)).save(path)
+def _write_png(path, made: Made, facts, columns) -> None:
+    plots.picture(plots.grid(made.samples, columns)).save(path)
 
 
-def _write_npz(path, samples, facts, columns) -> None:
-    np.savez_compressed(path, image=samples)
+def _write_npz(path, made: Made, facts, columns) -> None:
+    classes = {"classes": np.array(facts["classes"])} if made.asked and "classes" in facts else {}
+    np.savez_compressed(path, image=made.samples, **(made.asked or {}), **classes)
 
 
 @dataclass(frozen=True)
@@ -194,7 +216,7 @@ def judge(
       real: what to compare with, if not what was trained on.
       n: samples behind a score.
     """
-    check(data)
+    _check_images(data)
     if options is not None:
         return _asked_for(data, options, data if real is None else real, n, conditional)
     if data.classes:

@@ -76,7 +76,7 @@ class Kind(NamedTuple):
     # below, `real` is another set to compare with
     judge: Callable
     show: Callable  # (Dataset, Made) -> a picture of samples, uint8[H, W, C]; its moments make an animation
-    # Files by their suffix: (path, samples, facts, columns) writes them.
+    # Files by their suffix: (path, Made, facts, columns) writes samples, and what they were asked for.
     write: Mapping[str, Callable]
     # Other pictures of the last moment by name: (Dataset, Made, rows of metrics.jsonl) -> uint8[H, W, C]
     # or None, where there is nothing to show

@@ -332,15 +332,16 @@ def panels(data: Dataset, generator, key, rows) -> list[Panel]:
     return found
 
 
-def _write_npz(path, samples, facts, columns) -> None:
-    np.savez_compressed(path, point=samples)
+def _write_npz(path, made: Made, facts, columns) -> None:
+    np.savez_compressed(path, point=made.samples)
 
 
-def _write_csv(path, samples, facts, columns) -> None:
-    np.savetxt(path, samples, "%.9g", ",")
+def _write_csv(path, made: Made, facts, columns) -> None:
+    np.savetxt(path, made.samples, "%.9g", ",")
 
 
-def _write_png(path, samples, facts, columns) -> None:
+def _write_png(path, made: Made, facts, columns) -> None:
+    samples = made.samples
     if samples.shape[1] != 2:
         raise InputError(
             f"--out {path}: points of {samples.shape[1]} numbers have no picture; write .npz or .csv"

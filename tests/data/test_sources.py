@@ -12,6 +12,11 @@ def _save(path, size=(8, 8), mode="L", value=100):
     Image.new(mode, size, value if mode in ("L", "I;16", "CMYK", "1") else (value, 0, 255)).save(path)
 
 
+def _labelled(label, **more):
+    more = {name: np.array(x) for name, x in more.items()}
+    return {"image": np.zeros((3, 8, 8), np.uint8), "label": np.array(label), **more}
+
+
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 
@@ -144,10 +149,13 @@ def test_npz(tmp_path):
     ("make", "message"),
     [
         (lambda p: None, "has no images"),
-        (lambda p: _save(p / "b.jpg", mode="CMYK"), "b.jpg is CMYK; convert it to RGB"),
-        (lambda p: _save(p / "b.png", mode="I;16"), "b.png has the mode I;16"),
-        (lambda p: (p / "b.png").write_bytes(b"no image"), "b.png cannot be read as an image"),
-        (lambda p: (_save(p / "a.png"), _save(p / "b.png", (8, 9))), "b.png is 8x9 and a.png 8x8"),
+        (lambda p: _save(p / "b.jpg", mode="CMYK"), "b.jpg: it is CMYK, .* convert it to RGB"),
+        (lambda p: Image.new("F", (8, 8)).save(p / "b.tiff"), "b.tiff: its mode is F; convert it"),
+        (lambda p: (p / "b.png").write_bytes(b"no image"), "1 of 1 images .* cannot be read .b.png: cannot"),
+        (
+            lambda p: (_save(p / "a.png"), _save(p / "c.png"), _save(p / "b.png", (8, 9))),
+            r"2 images are 8x8 \(a.png\) and 1 images are 8x9 \(b.png\); make all images one size",
+        ),
         (
             lambda p: (_save(p / "a.png"), _save(p / "x" / "b.png")),
             r"beside its sub-folders \(a.png",
@@ -166,7 +174,9 @@ def test_a_truncated_image_is_named(tmp_path):
     Image.fromarray(noise).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="cut.png cannot be read"):
+    with pytest.raises(
+        InputError, match=r"1 of 1 images in .* cannot be read .cut.png: image file is truncated"
+    ):
         load(f"folder:{tmp_path}", image_size=8)
 
 
@@ -176,8 +186,24 @@ def test_a_truncated_image_is_named(tmp_path):
         ({"x": np.zeros(3)}, "no array 'image', but x"),
         ({"image": np.zeros((3, 8, 8))}, r"'image' is float64\[3, 8, 8\]; it must be uint8"),
         ({"image": np.zeros((0, 8, 8), np.uint8)}, "'image' is empty"),
-        ({"image": np.zeros((3, 8, 8), np.uint8), "label": np.zeros(2, int)}, "one integer"),
-        ({"image": np.zeros((3, 8, 8), np.uint8), "label": np.array([0, -1, 2])}, "one integer"),
+        (_labelled([0, 1]), r"'label' is int64\[2\]; it must be one integer for each of 3 images"),
+        (_labelled([0, -1, 2]), "'label' has -1; it must be one integer from 0 up for each image"),
+        (_labelled([0.0, 1.0, 2.0]), "'label' is float64"),
+        (_labelled(["a", "b", "c"]), "'label' is <U1"),
+        (_labelled([True, False, True]), "'label' is bool"),
+        (
+            _labelled([[0], [1], [2]]),
+            r"'label' is int64\[3, 1\]; it must be one integer for each of 3 images$",
+        ),
+        (_labelled(np.eye(3)), r"float64\[3, 3\].*; of a one-hot code take argmax\(1\)"),
+        (
+            _labelled([0, 3, 700000]),
+            "goes up to 700000, and 1 has no image; number the 3 classes from 0 to 2, or",
+        ),
+        (_labelled([1, 2, 2**62]), "'label' goes up to 4611686018427387904, and 0 has no image"),
+        (_labelled([0, 1, 2], classes=["a", "b"]), "'label' has 2, and there are 2 'classes'"),
+        (_labelled([0, 1, 1], classes=["a", "a"]), "'classes' must be the classes' names, each another text"),
+        (_labelled([0, 1, 1], classes=[1, 2]), "'classes' must be the classes' names, each another text"),
     ],
 )
 def test_npz_files_that_will_not_do(tmp_path, arrays, message):

@@ -153,9 +153,10 @@ def test_points_of_a_file(tmp_path):
 
 def test_files_hold_the_samples(tmp_path):
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    points.write[".npz"](tmp_path / "x.npz", x, {}, None)
+    made = Made(x, None, None, 0)
+    points.write[".npz"](tmp_path / "x.npz", made, {}, None)
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["point"], x)
-    points.write[".csv"](tmp_path / "x.csv", x, {}, None)
+    points.write[".csv"](tmp_path / "x.csv", made, {}, None)
     np.testing.assert_array_equal(np.loadtxt(tmp_path / "x.csv", delimiter=",", dtype=np.float32), x)
     with pytest.raises(InputError, match="points of 3 numbers have no picture"):
-        points.write[".png"](tmp_path / "x.png", x, {}, None)
+        points.write[".png"](tmp_path / "x.png", made, {}, None)

@@ -1,0 +1,217 @@
+"""Image files below a folder, each as a viewer shows it."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from natsort import natsort_keygen, ns
+from PIL import ExifTags, Image, ImageOps
+from tqdm import tqdm
+
+from jaxgan.config import InputError
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
+HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")  # what systems leave beside images
+NO_PICTURES = (
+    "BUFR",
+    "EPS",
+    "FITS",
+    "GRIB",
+    "HDF5",
+    "IPTC",
+    "MPEG",
+    "WMF",
+)  # Pillow knows, but does not decode them
+BACKGROUND = 255  # of what is transparent: white, as on a page
+
+
+class Read(NamedTuple):
+    """Images as they were read."""
+
+    images: list[np.ndarray]  # uint8[S, S, 1 or 3] each
+    size: tuple[int, int]  # width and height that they had
+    label: Sequence[int] | None = None
+    classes: tuple[str, ...] = ()
+    told: Sequence[str] = ()  # lines on what was left out or changed
+
+
+natural = natsort_keygen(alg=ns.PATH)  # 2 before 11
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Of the files that Pillow reads as images."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(end for end, kind in known if kind in Image.OPEN and kind not in NO_PICTURES)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in HIDDEN
+
+
+def _below(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """(folder, its folders, its files) of root and of all below it, links followed, each once."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        place = os.stat(folder)
+        if (place.st_dev, place.st_ino) in seen:
+            folders.clear()  # a link to a folder above it
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        yield Path(folder), folders, files
+
+
+def found(root: Path) -> tuple[list[Path], list[str]]:
+    """The images below a folder, in the natural order of their names, and lines on what is left out.
+
+    Raises:
+      InputError: if there is none.
+    """
+    images, hidden, others = [], [], Counter()
+    for folder, folders, files in _below(root):
+        hidden += [name for name in folders + files if _hidden(name)]
+        folders[:] = [name for name in folders if not _hidden(name)]
+        for name in files:
+            ending = Path(name).suffix.lower()
+            if _hidden(name):
+                continue
+            if ending in endings():
+                images.append(folder / name)
+            else:
+                others[ending or "no ending"] += 1
+    left_out = ", ".join(f"{n} {ending}" for ending, n in others.most_common(8))
+    if not images:
+        only = f", but {left_out}" if others else ""
+        raise InputError(f"--data folder:{root} has no images{only} (png, jpg and what else Pillow reads)")
+    told = [f"left out as no images: {left_out}"] if others else []
+    if hidden:
+        told.append(f"left out as hidden: {len(hidden)} ({', '.join(sorted(set(hidden))[:3])})")
+    return sorted(images, key=natural), told
+
+
+def split_of(root: Path, split: str) -> tuple[Path, list[str]]:
+    """The folder of a split, where the root's own folders are splits, such as train and test; else the root.
+
+    Returns:
+      The folder, and a line on what was chosen.
+
+    Raises:
+      InputError: if it has splits and not this one, or none and another than train is asked for.
+    """
+    names = {p.name for p in root.iterdir() if p.is_dir() and not _hidden(p.name)}
+    known = {name: key for key, alike in SPLITS.items() for name in names if name.lower() in alike}
+    if not names or len(known) < len(names):
+        if split != "train":
+            raise InputError(f"--split {split}: folder:{root} has no splits")
+        return root, []
+    chosen = [name for name, key in known.items() if split in (name, key)]
+    if len(chosen) != 1:
+        raise InputError(f"--split {split}: folder:{root} has {', '.join(sorted(names))}")
+    others = f", and not {', '.join(sorted(names - set(chosen)))}" if len(names) > 1 else ""
+    return root / chosen[0], [f"its folder {chosen[0]} is read{others}"]
+
+
+def _classes(root: Path, files: list[Path]) -> tuple[tuple[str, ...], list[int], list[str]]:
+    """The names of the classes, each file's class, and lines on them.
+
+    Raises:
+      InputError: if there are images beside the classes' folders, or a class's folder has none.
+    """
+    parts = [p.relative_to(root).parts for p in files]
+    classes = tuple(sorted({p[0] for p in parts if len(p) > 1}, key=natural))
+    if not classes:
+        return (), [], []
+    if alone := [p[0] for p in parts if len(p) == 1]:
+        raise InputError(
+            f"--data folder:{root} has {len(alone)} images beside its sub-folders ({alone[0]}); "
+            "put each image into a class's folder, or all of them into one without sub-folders"
+        )
+    folders = {p.name for p in root.iterdir() if p.is_dir() and not _hidden(p.name)}
+    if empty := sorted(folders - set(classes), key=natural):
+        raise InputError(
+            f"--data folder:{root}: the class {empty[0]} has no image; put some there, or remove it"
+        )
+    told = []
+    if deeper := sum(len(p) > 2 for p in parts):
+        told.append(f"{deeper} images lie deeper; the first level of folders makes the classes")
+    number = {name: i for i, name in enumerate(classes)}
+    return classes, [number[p[0]] for p in parts], told
+
+
+def viewed(image: Image.Image) -> Image.Image:
+    """An open image as a viewer shows it: upright, on white where it is transparent, of 8 bits: L or RGB.
+
+    Raises:
+      ValueError: if it is of a mode that no viewer shows without a guess.
+    """
+    if image.mode == "CMYK":
+        raise ValueError("it is CMYK, whose colours depend on a profile; convert it to RGB")
+    if image.mode in ("F", "I"):
+        raise ValueError(f"its mode is {image.mode}; convert it to 8-bit grey or RGB")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 / 65535).round().astype(np.uint8))
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
+        grey = image.mode in ("L", "LA", "La", "1")
+        page = Image.new("RGBA", image.size, (BACKGROUND,) * 4)
+        return Image.alpha_composite(page, colours).convert("L" if grey else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _read(path: Path, seen: Counter) -> Image.Image:
+    """The image in a file, and in `seen` what was done to it."""
+    with Image.open(path) as image:
+        image.load()
+        if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+            seen["are transparent in parts, and taken as on white"] += 1
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            seen["are turned upright, as their EXIF has it"] += 1
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            seen["have several frames, of which the first is taken"] += 1
+        return viewed(image)
+
+
+def read(root: Path, fit) -> Read:
+    """The images below a folder, one by one.
+
+    Args:
+      fit: a `sources.Fit`.
+
+    Raises:
+      InputError: if an image cannot be read, sizes differ, or there are no images or classes without one.
+    """
+    files, told = found(root)
+    classes, label, more = _classes(root, files)
+    seen, arrays, bad, sizes = Counter(), [], [], {}
+    for path in tqdm(files, "reading", unit="image", leave=False, delay=1, disable=None):
+        name = str(path.relative_to(root))
+        try:
+            image = _read(path, seen)
+        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as e:
+            bad.append(f"{name}: {str(e).partition(chr(10))[0]}")
+            continue
+        sizes.setdefault(image.size, []).append(name)
+        if not arrays:
+            fit.check_room(image, len(files))
+        if len(sizes) == 1:
+            arrays.append(fit(image))
+    if bad:
+        raise InputError(
+            f"{len(bad)} of {len(files)} images in {root} cannot be read ({bad[0]}); repair or remove"
+        )
+    if len(sizes) > 1:
+        a, b = sorted(sizes.items(), key=lambda item: -len(item[1]))[:2]
+        sized = [f"{len(names)} images are {w}x{h} ({names[0]})" for (w, h), names in (a, b)]
+        raise InputError(f"folder:{root}: {' and '.join(sized)}; make all images one size first")
+    told += more + [f"{n} of {len(files)} images {what}" for what, n in seen.items()]
+    return Read(arrays, next(iter(sizes)), label, classes, told)
