@@ -17,8 +17,11 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from jaxgan.config import InputError
 from jaxgan.game import GAN, GANState, Optimizers, PyTree
-from jaxgan.steps import d_step, g_step, shared_key, train_step, update
+from jaxgan.random import kind_of
+from jaxgan.steps import check_parts, d_step, g_step, shared_key, train_step, update, with_slots
+from jaxgan.terms import finite
 
 
 def vector_field(d_loss: Callable, g_loss: Callable) -> Callable:
@@ -54,9 +57,18 @@ def eigenvalues(step: Callable, point: PyTree) -> np.ndarray:
 
     Returns:
       complex128[n], the largest modulus first; of a conjugate pair, the positive imaginary part.
+
+    Raises:
+      InputError: if the point is not of real numbers, or the map makes a number of others.
     """
     flat, unravel = ravel_pytree(point)
+    if not jnp.issubdtype(flat.dtype, jnp.floating):
+        raise InputError(f"the point is of real numbers, floats, not {kind_of(flat)}")
     jacobian = jax.jacfwd(lambda x: ravel_pytree(step(unravel(x)))[0])(flat)
+    if jacobian.shape[0] != jacobian.shape[1]:
+        raise InputError(
+            f"the map makes {jacobian.shape[0]} numbers of {jacobian.shape[1]}: it has no eigenvalues"
+        )
     values = np.linalg.eigvals(np.asarray(jacobian, np.float64)).astype(np.complex128)
     return values[np.lexsort((-values.imag, -np.abs(values)))]
 
@@ -80,6 +92,9 @@ def unrolled(
         looks ahead, and on the Dirac-GAN damps half as much.
       axis: the name of the device axis, if the batch is one shard of several.
     """
+    check_parts(gan, opts)
+    if isinstance(steps, bool | float) or (isinstance(steps, int) and steps < 0):
+        raise InputError(f"G foresees a whole number of updates, 0 or more, not {steps!r}")
 
     def g_loss(params, state, batch, key):
         moved = state if stop_gradient else state.replace(g=state.g.replace(params=params))
@@ -108,6 +123,7 @@ def consensus(gan: GAN, gamma, *, axis: str | None = None) -> GAN:
     Returns:
       A GAN with one more metric of each player, `consensus`: 1 / 2 ||v||^2.
     """
+    finite("gamma", gamma, 0)
 
     def both(d_params, g_params, state, batch, key):
         state = state.replace(d=state.d.replace(params=d_params), g=state.g.replace(params=g_params))
@@ -149,11 +165,13 @@ def simultaneous_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict
       The state at the next step, and the metrics.
 
     Raises:
-      ValueError: if there is more than one real batch.
+      InputError: if there is more than one real batch.
     """
+    check_parts(gan, opts, state)
+    batches = with_slots(batches, 1, options.get("axis"))
     n_critic = batches["slot"].shape[0]
     if n_critic != 1:
-        raise ValueError(f"simultaneous updates take one real batch a step, not n_critic = {n_critic}")
+        raise InputError(f"simultaneous updates take one real batch a step, not n_critic = {n_critic}")
     batch = jax.tree.map(lambda x: x[0], batches)
     return _together(gan, opts, state, batch, **options)
 
@@ -173,11 +191,13 @@ def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dic
       The state at the next step, and the update's metrics.
 
     Raises:
-      ValueError: if there are more than two real batches.
+      InputError: if there are more than two real batches.
     """
+    check_parts(gan, opts, state)
+    batches = with_slots(batches, 1, options.get("axis"))
     n_critic = batches["slot"].shape[0]
     if n_critic > 2:
-        raise ValueError(f"an extra-gradient step takes one or two real batches, not n_critic = {n_critic}")
+        raise InputError(f"an extra-gradient step takes one or two real batches, not n_critic = {n_critic}")
     first, last = (jax.tree.map(lambda x, i=i: x[i], batches) for i in (0, -1))
     ahead, _ = _together(gan, opts, state, first, **options)
     ahead = ahead.replace(step=state.step)  # both are one step
@@ -205,11 +225,16 @@ def gated_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, th
       As `train_step`, with `d/updated`: 1 if D's last update was made, 0 if not.
 
     Raises:
-      KeyError: if D's loss has no metrics `accuracy_real` and `accuracy_fake`.
+      InputError: if D's loss has no metrics `accuracy_real` and `accuracy_fake`, or the threshold is
+        not in [0, 1].
     """
+    if isinstance(threshold, int | float) and not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold}: it must be at least 0 and at most 1")
 
     def gated(gan, opts, state, batch, **options):
         after, metrics = d_step(gan, opts, state, batch, **options)
+        if missing := {"d/accuracy_real", "d/accuracy_fake"} - set(metrics):
+            raise InputError(f"D is gated by its accuracy, and its loss has no metric {min(missing)[2:]}")
         accuracy = (metrics["d/accuracy_real"] + metrics["d/accuracy_fake"]) / 2
         is_open = accuracy <= threshold
         d = jax.tree.map(partial(jnp.where, is_open), after.d, state.d)
@@ -226,6 +251,10 @@ def wgan_schedule(n_critic=5, *, many=100, first=25, every=500) -> Callable:
       step i32[] -> (the updates of that step, those of all steps before it), as
       `data.resident.scheduled` takes it.
     """
+
+    for name, n in (("n_critic", n_critic), ("many", many), ("every", every)):
+        if isinstance(n, bool | float) or (isinstance(n, int) and n < 1):
+            raise InputError(f"{name} is a whole number of 1 or more, not {n!r}")
 
     def schedule(step):
         def multiples(below):
@@ -253,6 +282,11 @@ def scheduled_step(gan: GAN, opts: Optimizers, state: GANState, batches: tuple, 
     Args:
       batches: n_critic i32[], 1 or more, and turn -> the turn's real batch [B, ...].
     """
+    check_parts(gan, opts, state)
+    if not (isinstance(batches, tuple) and len(batches) == 2 and callable(batches[1])):
+        raise InputError(
+            f"batches are (n_critic, turn -> batch), as resident.scheduled makes, not {kind_of(batches)}"
+        )
     n_critic, batch = batches
 
     def turn(i, carry):
@@ -269,6 +303,8 @@ def scheduled_step(gan: GAN, opts: Optimizers, state: GANState, batches: tuple, 
 def clip_weights(limit: float) -> optax.GradientTransformation:
     """Keeps every parameter within +-limit, to float rounding, after the update (Arjovsky et al. 2017,
     algorithm 1: 0.01). It goes last in a chain, behind what scales by the learning rate."""
+
+    finite("the largest weight", limit, 0)
 
     def clip(updates, params):
         return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params)
@@ -289,6 +325,7 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
 
     The past is the parameters before each earlier update; at the first the term is 0.
     """
+    finite("the weight of historical averaging", weight, 0)
 
     def init(params):
         return HistoricalAveragingState(jnp.zeros((), jnp.int32), params)

@@ -11,17 +11,61 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxgan.config import InputError
+
+
+def kind_of(x) -> str:
+    """What x is, in a word: f32[8, 2] of an array, else its type's name."""
+    if isinstance(x, int | float | str | bool | None):
+        return repr(x)
+    if hasattr(x, "dtype") and hasattr(x, "shape"):
+        return f"{x.dtype}{list(x.shape)}"
+    return getattr(x, "__name__", type(x).__name__)
+
+
+def _key(key):
+    """Raises InputError unless it is one typed key."""
+    typed = hasattr(key, "dtype") and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed or key.shape:
+        raise InputError(
+            f"a key is one made by jax.random.key(seed) (PRNGKey makes others), not {kind_of(key)}"
+        )
+    return key
+
+
+def _integers(name, x, ndim):
+    """Raises InputError unless x is an array of integers with so many axes."""
+    x = jnp.asarray(x) if isinstance(x, list | tuple) else x
+    if jnp.ndim(x) != ndim or not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+        raise InputError(f"{name} is integers [B], such as jnp.arange(B), not {kind_of(x)}")
+    return x
+
+
+def _count(name, n):
+    """Raises InputError unless n, where its value is known, is a whole number of 1 or more."""
+    if isinstance(n, bool | float) or (isinstance(n, int) and n < 1):
+        raise InputError(f"{name} is a whole number of 1 or more, not {n!r}")
+
 
 def fold(key, *data):
-    """The key folded with each datum in turn: an integer (traced or not) or a name."""
+    """The key folded with each datum in turn: an integer (traced or not) or a name.
+
+    Raises:
+      InputError: if the key is not one typed key, as jax.random.key(0), or a datum is a float, which would
+        be cut to an integer.
+    """
+    key = _key(key)
     for datum in data:
         if isinstance(datum, str):
             datum = zlib.crc32(datum.encode())
+        elif jnp.ndim(datum) or not jnp.issubdtype(jnp.result_type(datum), jnp.integer):
+            raise InputError(f"a key is folded with an integer or a name, not {kind_of(datum)}")
         key = jax.random.fold_in(key, datum)
     return key
 
 
 def _per_example(draw, key, slot):
+    key, slot = _key(key), _integers("slot", slot, 1)
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(slot)
 
 
@@ -37,6 +81,7 @@ def uniform(key, slot, shape=(), *, minval=0.0, maxval=1.0):
 
 def integers(key, slot, n, shape=()):
     """Uniform integers in [0, n), i32[B, *shape]; example i draws from its own slot."""
+    _count("n", n)
     return _per_example(lambda k: jax.random.randint(k, shape, 0, n), key, slot)
 
 
@@ -44,7 +89,12 @@ def truncated(latent, key, slot, psi):
     """The latent's distribution restricted to |z| < psi, elementwise, by redrawing what lies outside.
 
     The truncation trick of BigGAN (Brock et al. 2019, section 3.1). The time grows as 1 / psi.
+
+    Raises:
+      InputError: if psi is not above 0, where the redrawing would never end.
     """
+    if not isinstance(psi, jax.core.Tracer) and not psi > 0:
+        raise InputError(f"psi is a number above 0, not {psi}")
 
     def redraw(carry):
         attempt, z = carry
@@ -81,6 +131,7 @@ def permute(key, i, n):
     Returns:
       i32[B] in [0, n); of one key, distinct for distinct i.
     """
+    _count("n", n)
     rows = math.isqrt(n - 1) + 1
     columns = -(-n // rows)
     keys = jnp.broadcast_to(key, jnp.shape(i))

@@ -8,11 +8,62 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
+from jaxgan.config import InputError
 from jaxgan.game import GAN, GANState, Optimizers, Player
-from jaxgan.random import fold
+from jaxgan.random import fold, kind_of
+
+
+def check_parts(gan: GAN, opts: Optimizers, state: GANState | None = None) -> None:
+    """Raises InputError where a game, its optimisers or its state is something else."""
+    for what, x, kind in (("gan", gan, GAN), ("opts", opts, Optimizers), ("state", state, GANState)):
+        if not isinstance(x, kind) and x is not None:
+            raise InputError(
+                f"{what} is a {kind.__name__}, not {kind_of(x)}: the order is (gan, opts, state, batch)"
+            )
+    for who in "gd":
+        tx = getattr(opts, who)
+        if not (hasattr(tx, "init") and hasattr(tx, "update")):
+            raise InputError(
+                f"Optimizers.{who} is an optax optimiser, such as optax.adam(1e-3), not {kind_of(tx)}"
+            )
+    decay = opts.ema_decay
+    if isinstance(decay, int | float) and not 0 <= decay < 1:
+        raise InputError(f"ema_decay is {decay}: it must be at least 0 and below 1; None keeps no average")
+
+
+def with_slots(batch: dict, lead: int = 0, axis: str | None = None) -> dict:
+    """The batch, or batches, with `slot` filled in where it is missing: 0, 1, ... of the batch.
+
+    Args:
+      lead: the number of axes before the examples'.
+      axis: the name of the device axis, where there is one.
+
+    Raises:
+      InputError: if it is no dict of arrays that share so many axes and the examples', or `slot` is missing
+        where the batch is one shard of several.
+    """
+    shape = "[" + "n_critic, " * lead + "B, ...]"
+    if not isinstance(batch, dict):
+        raise InputError(f"a batch is a dict of arrays {shape}, such as {{'image': x}}, not {kind_of(batch)}")
+    shapes = {
+        jax.tree_util.keystr(path): np.shape(x) for path, x in jax.tree_util.tree_leaves_with_path(batch)
+    }
+    heads = {s[: lead + 1] for s in shapes.values()}
+    alone = lead and "slot" in batch and np.ndim(batch["slot"]) == 1
+    if len(heads) > 1 or any(len(head) <= lead for head in heads) or alone:
+        found = ", ".join(f"{name.strip('[]')} {list(s)}" for name, s in shapes.items())
+        hint = "; of one batch, x[None] of each" if lead else ""
+        raise InputError(f"a batch's arrays are all {shape}, and these are {found}{hint}")
+    if "slot" in batch or not heads:
+        return batch
+    if axis is not None:
+        raise InputError("a shard's batch needs `slot`, i32[B], its examples' places in the global batch")
+    (head,) = heads
+    return {**batch, "slot": jnp.broadcast_to(jnp.arange(head[-1], dtype=jnp.int32), head)}
 
 
 def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
@@ -20,7 +71,13 @@ def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
 
     It is compiled, because a compiled function's outputs never share a buffer: `ema` and the live
     parameters are equal here, and two leaves in one buffer could not be donated.
+
+    Raises:
+      InputError: if a part is not what it should be, or parts and shapes do not go together.
     """
+    check_parts(gan, opts)
+    batch = with_slots(batch)
+    fold(key)
 
     def player(variables, tx, averaged):
         params, stats = variables["params"], {k: v for k, v in variables.items() if k != "params"}
@@ -47,21 +104,44 @@ def ema_warmup(decay, step):
 
 
 def _mean_gradient(loss_fn, params, state, batch, key, accumulate):
-    """((loss, (state, metrics)), gradient) of the batch, taken in `accumulate` microbatches."""
+    """((loss, (state, metrics)), gradient) of the batch, taken in `accumulate` microbatches.
+
+    All of them see the state as it was, and what they make of `stats` and `extra` is averaged, so that it
+    moves once a step.
+    """
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     if accumulate == 1:
         return gradient(params, state, batch, key)
+    sizes = {x.shape[0] for x in jax.tree.leaves(batch)}
+    if not isinstance(accumulate, int) or accumulate < 1 or any(n % accumulate for n in sizes):
+        raise InputError(
+            f"accumulate: a batch of {max(sizes)} is not cut into {accumulate!r} equal microbatches"
+        )
 
-    def one(carry, micro):
-        state, total = carry
-        (loss, (state, metrics)), grads = gradient(params, state, micro, key)
-        return (state, jax.tree.map(jnp.add, total, grads)), (loss, metrics)
+    def one(total, micro):
+        (loss, (after, metrics)), grads = gradient(params, state, micro, key)
+        moved = after.g.stats, after.d.stats, after.extra
+        return jax.tree.map(jnp.add, total, grads), (loss, metrics, moved)
+
+    def mean(x):
+        return x.mean(0) if jnp.issubdtype(x.dtype, jnp.inexact) else x[-1]
 
     micros = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    (state, total), parts = lax.scan(one, (state, zeros), micros)
-    loss, metrics = jax.tree.map(lambda x: x.mean(0), parts)
+    total, parts = lax.scan(one, zeros, micros)
+    loss, metrics, (g, d, extra) = jax.tree.map(mean, parts)
+    state = state.replace(g=state.g.replace(stats=g), d=state.d.replace(stats=d), extra=extra)
     return (loss, (state, metrics)), jax.tree.map(lambda x: x / accumulate, total)
+
+
+def _optimised(who, tx, grads, player):
+    """`tx.update`; where the state that it is given is another optimiser's, it is said."""
+    try:
+        return tx.update(grads, player.opt, player.params)
+    except Exception as e:  # what an optimiser raises of a state that is not its own is its own matter
+        if jax.tree.structure(jax.eval_shape(tx.init, player.params)) == jax.tree.structure(player.opt):
+            raise
+        raise InputError(f"the state of {who} was made for another optimiser: make it by create_state") from e
 
 
 def update(
@@ -87,21 +167,30 @@ def update(
       turn: which of the player's updates in this step it is; it enters the key.
       key: what the loss draws from, in place of the player's own key.
       accumulate: the number of microbatches that the batch is cut into; a layer or loss that looks at a
-        batch as a whole, such as batch normalisation, then sees a microbatch at a time.
+        batch as a whole, such as batch normalisation, then sees a microbatch at a time, and dropout has a
+        mask for each. `stats` and `extra` move once, to the mean of what each microbatch makes of them (of
+        integers the last's): running means are those of the whole batch, and running variances lack what
+        the microbatches' means differ by.
       ema_decay: of the player's averaged variables, if it keeps any.
       axis: the name of the device axis, if the batch is one shard of several.
       at: the parameters at which the gradient is taken, if not the player's own.
 
     Returns:
       The state, and the loss and the loss's metrics as `{who}/loss`, `{who}/...`, f32[].
+
+    Raises:
+      InputError: if batch, state and game do not go together.
     """
+    if not isinstance(state, GANState):
+        raise InputError(f"a step takes the state, a GANState, and then the batch; not {kind_of(state)}")
+    batch = with_slots(batch, axis=axis)
     key = fold(state.key, state.step, who, turn) if key is None else key
     player = getattr(state, who)
     at = player.params if at is None else at
     (loss, (state, metrics)), grads = _mean_gradient(loss_fn, at, state, batch, key, accumulate)
     if axis is not None:
         loss, metrics, grads = lax.pmean((loss, metrics, grads), axis)
-    updates, opt = tx.update(grads, player.opt, player.params)
+    updates, opt = _optimised(who, tx, grads, player)
     player = getattr(state, who).replace(params=optax.apply_updates(player.params, updates), opt=opt)
     if player.ema is not None:
         share = 1 - ema_warmup(ema_decay, state.step)
@@ -118,6 +207,7 @@ def shared_key(opts: Optimizers, state: GANState, turn):
 
 def d_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
     """One update of the discriminator; the options are `update`'s."""
+    check_parts(gan, opts, state)
     return update("d", gan.d_loss, opts.d, state, batch, **options)
 
 
@@ -127,6 +217,7 @@ def g_step(gan: GAN, opts: Optimizers, state: GANState, batch: dict, **options):
     So a d_step and a g_step called in turn draw anew each time, as in `train_step`. The options are
     `update`'s.
     """
+    check_parts(gan, opts, state)
     state, metrics = update("g", gan.g_loss, opts.g, state, batch, ema_decay=opts.ema_decay, **options)
     return state.replace(step=state.step + 1), metrics
 
@@ -145,6 +236,8 @@ def train_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, d_
     Returns:
       The state at the next step, and the metrics; D's are its last update's.
     """
+    check_parts(gan, opts, state)
+    batches = with_slots(batches, 1, options.get("axis"))
     n_critic = batches["slot"].shape[0]
     last = jax.tree.map(lambda x: x[-1], batches)
     if n_critic == 1:
@@ -171,7 +264,15 @@ def train_chunk(step: Callable, batches: Callable, state: GANState, length: int)
 
     Returns:
       The state, and every step's metrics, f32[length].
+
+    Raises:
+      InputError: if `step` or `batches` is no function of the state.
     """
+    for what, f in (("step", step), ("batches", batches)):
+        if not callable(f):
+            raise InputError(
+                f"{what} is a function of the state, such as lambda state: ..., not {kind_of(f)}"
+            )
 
     def body(state, _):
         return step(state, batches(state))

@@ -4,14 +4,18 @@ two_player(..., d_terms={"r1": penalty(penalties.r1, every=16, gamma=1.0),
                          "small": lambda seen: 1e-3 * seen.real_logits**2})
 """
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxgan import random
+from jaxgan.config import InputError
 from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import AdversarialLoss
 
@@ -35,9 +39,12 @@ class Seen(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A term of a loss; `weight * of(seen)` in the mean over the batch."""
+    """A term of a loss; `weight * of(seen)` in the mean over the batch.
 
-    of: Callable  # Seen -> [B]; with `start`, (Seen, carried) -> [B]
+    With several updates of D in a step, each counts for a lazy term's step, and each moves what is carried.
+    """
+
+    of: Callable  # Seen -> [B], or f32[] of what is no example's; with `start`, (Seen, carried) -> the same
     weight: Any = 1.0
     every: int = 1  # taken in one step of so many, and so many times as heavy (lazy regularisation)
     start: Any = None  # what it carries in `state.extra` before the first step; None: nothing
@@ -51,17 +58,79 @@ class OfStep(NamedTuple):
     g: Callable  # Seen -> [B]
 
 
+def _takes(what: str, f, *args: str) -> None:
+    """Raises InputError unless f can be called with so many arguments."""
+    if not callable(f):
+        raise InputError(f"{what} is a function of ({', '.join(args)}), not {random.kind_of(f)}")
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*args)
+    except TypeError as e:
+        raise InputError(f"{what} is called with ({', '.join(args)}): {e}") from e
+
+
+def finite(what: str, value, low: float = -math.inf) -> None:
+    """Raises InputError if a number, known when the program is traced, is not finite or below `low`."""
+    if isinstance(value, int | float) and not (math.isfinite(value) and value >= low):
+        raise InputError(
+            f"{what} is {value}: it must be a finite number" + f" of {low} or more" * (low > -math.inf)
+        )
+
+
 def of_step(loss: AdversarialLoss | OfStep) -> OfStep:
-    """The loss as functions of what is seen."""
+    """The loss as functions of what is seen.
+
+    Raises:
+      InputError: if it is no pair of functions of its arguments.
+    """
+    if not isinstance(loss, tuple) or len(loss) != 2:
+        raise InputError(
+            f"a loss is a pair of functions, as AdversarialLoss(d, g), not {random.kind_of(loss)}"
+        )
     if isinstance(loss, OfStep):
         return loss
+    for who, f in zip("dg", loss, strict=True):
+        _takes(f"the loss's {who}", f, "real_logits", "fake_logits")
     d, g = (lambda seen, f=f: f(seen.real_logits, seen.fake_logits) for f in loss)
     return OfStep(d, g)
 
 
 def named(terms: Mapping[str, Term | Callable]) -> dict[str, Term]:
-    """The terms, a plain function among them as one of weight 1."""
-    return {name: term if isinstance(term, Term) else Term(term) for name, term in terms.items()}
+    """The terms, a plain function among them as one of weight 1.
+
+    Raises:
+      InputError: if one is no function of what is seen, or its weight or `every` cannot be.
+    """
+    if not isinstance(terms, Mapping):
+        raise InputError(f"terms are a dict by the names of their figures, not {random.kind_of(terms)}")
+    terms = {name: term if isinstance(term, Term) else Term(term) for name, term in terms.items()}
+    for name, term in terms.items():
+        if (term.start is None) != (term.carry is None):
+            raise InputError(
+                f"term {name!r}: `start` and `carry` go together, what it carries and how that moves"
+            )
+        carried = () if term.start is None else ("carried",)
+        _takes(f"term {name!r} (a penalty goes in by terms.penalty)", term.of, "seen", *carried)
+        finite(f"term {name!r}: its weight", term.weight)
+        if not hasattr(term.every, "__index__") or isinstance(term.every, bool) or term.every < 1:
+            raise InputError(
+                f"term {name!r}: `every` is a whole number of steps, 1 or more, not {term.every!r}"
+            )
+    return terms
+
+
+def mean(what: str, value, *sizes: int):
+    """The mean of [B] numbers, f32[].
+
+    Raises:
+      InputError: if there is not one number for each of the examples, of which there are one of the sizes.
+    """
+    if getattr(value, "shape", None) not in [(n,) for n in sizes]:
+        raise InputError(f"{what} is one number an example, [{sizes[0]}], and not {random.kind_of(value)}")
+    return value.mean()
 
 
 def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
@@ -70,8 +139,11 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
     for name, term in terms.items():
         carried = () if term.start is None else (seen.state.extra[name],)
 
-        def value(term=term, carried=carried):
-            return term.weight * term.every * term.of(seen, *carried).mean()
+        def value(name=name, term=term, carried=carried):
+            found = term.of(seen, *carried)
+            sizes = len(seen.real_logits), len(seen.slot)
+            total = found if np.ndim(found) == 0 else mean(f"term {name!r}", found, *sizes)
+            return term.weight * term.every * total
 
         lazy = term.every > 1
         values[name] = lax.cond(seen.state.step % term.every == 0, value, lambda: 0.0) if lazy else value()
@@ -80,18 +152,47 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
     return values, extra
 
 
+def _in_the_step_of(who: str, seen: Seen) -> None:
+    if (seen.generate is None) != (who == "d"):
+        raise InputError(f"a penalty on {who.upper()} is one of {who}_terms")
+
+
+def _of_options(options: dict) -> None:
+    for name, value in options.items():
+        finite(name, value)
+
+
 def penalty(of: Callable, *, every: int = 1, **options) -> Term:
-    """A penalty on D, as in `jaxgan.losses.penalties`: (critic, real, fake, key, slot, **options) -> [B]."""
-    return Term(lambda s: of(s.critic, s.real, s.fake, s.key, s.slot, **options), every=every)
+    """A penalty on D, as in `jaxgan.losses.penalties`: (critic, real, fake, key, slot, **options) -> [B].
+
+    Where D compares the examples of a batch (`jaxgan.nn.minibatch`), as StyleGAN's does, the gradient in an
+    example is of all logits, the others' too; of batch normalisation `two_player` warns. Of a pack it is the
+    pack's own.
+    """
+    _of_options(options)
+
+    def of_d(s):
+        _in_the_step_of("d", s)
+        return of(s.critic, s.real, s.fake, s.key, s.slot, **options)
+
+    return Term(of_d, every=every)
 
 
 def g_penalty(of: Callable, *, every: int = 1, **options) -> Term:
     """A penalty on G: (generate, z, fake, key, slot, **options) -> [B]."""
-    return Term(lambda s: of(s.generate, s.z, s.fake, s.key, s.slot, **options), every=every)
+    _of_options(options)
+
+    def of_g(s):
+        _in_the_step_of("g", s)
+        return of(s.generate, s.z, s.fake, s.key, s.slot, **options)
+
+    return Term(of_g, every=every)
 
 
 def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
     """`penalties.lecam`, with the moving averages of D's mean logits, from 0, as anchors.
+
+    They move once an update of D, by the whole batch's means, and so n_critic times a step.
 
     Args:
       decay: of the anchors; the default is that of Tseng et al. 2021, in their StyleGAN2 code.
@@ -99,6 +200,7 @@ def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
     """
 
     def carry(s, anchors):
+        _in_the_step_of("d", s)
         means = jnp.stack([s.real_logits.mean(), s.fake_logits.mean()])
         return decay * anchors + (1 - decay) * (means if axis is None else lax.pmean(means, axis))
 
@@ -111,6 +213,7 @@ def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
 def flipped(loss: AdversarialLoss | OfStep, probability) -> OfStep:
     """The loss, with an example's (a pack's) real and fake logits exchanged by chance in D's part."""
     _, g = of_step(loss)
+    finite("the probability of a flip", probability, 0)
 
     def d(s):
         some = random.uniform(random.fold(s.key, "flip"), s.slot) < probability
@@ -123,9 +226,12 @@ def flipped(loss: AdversarialLoss | OfStep, probability) -> OfStep:
 def top_k(loss: AdversarialLoss | OfStep, share: Callable, *, axis: str | None = None) -> OfStep:
     """The loss, of which G learns from the batch's best samples (packs) alone: `adversarial.top_k`.
 
+    Where the batch is cut into microbatches, they are each microbatch's best.
+
     Args:
       share: step -> the share that it learns from, in (0, 1].
     """
+    _takes("top_k's share", share, "step")
     d, g = of_step(loss)
 
     def best(s):

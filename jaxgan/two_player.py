@@ -1,31 +1,104 @@
 """The ordinary pair, one generator against one discriminator, as a GAN."""
 
+import inspect
+import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 
+import flax
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan import terms
+from jaxgan.config import InputError
 from jaxgan.game import GAN
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
 from jaxgan.nn import minibatch
-from jaxgan.random import fold
+from jaxgan.random import fold, kind_of
 from jaxgan.terms import OfStep, Seen, Term
 
 _NONE = MappingProxyType({})
 FIGURES = "accuracy_real", "accuracy_fake"  # of D, beside its loss and its terms
 
 
-def _apply(net: nn.Module, params, stats, *args):
-    """The network in training mode: (output, its new stats)."""
-    return net.apply({"params": params, **stats}, *args, train=True, mutable=list(stats))
+def _signature(called) -> inspect.Signature:
+    """How a network, or the first layer of a Sequential, is called."""
+    while isinstance(called, nn.Sequential) and called.layers:
+        called = called.layers[0]
+    return inspect.signature(called)
 
 
-def _judge(net: nn.Module, params, stats, *args):
-    """D in training mode: (logits, what else it says, its new stats)."""
-    said, stats = _apply(net, params, stats, *args)
-    return *(said if isinstance(said, tuple) else (said, None)), stats
+def _mode(who: str, net: nn.Module, *args: str) -> Callable:
+    """train -> the keyword arguments of a call: {"train": ...}, or none where the network has no such mode.
+
+    Raises:
+      InputError: if it is no linen module, or cannot be called with the arguments.
+    """
+    if not isinstance(net, nn.Module):
+        raise InputError(f"the {who} is a linen module, such as mlp.Discriminator(), not {kind_of(net)}")
+    signature = _signature(net)
+    kinds = {p.kind for p in signature.parameters.values()}
+    has = "train" in signature.parameters or inspect.Parameter.VAR_KEYWORD in kinds
+    try:
+        signature.bind(*args, **({"train": True} if has else {}))
+    except TypeError as e:
+        name = type(net).__name__
+        raise InputError(f"the {who} is called as {name}({', '.join(args)}, train=...): {e}") from e
+    return lambda train: {"train": train} if has else {}
+
+
+def _called(who: str, f: Callable, *args, **options):
+    """The network's output; what linen finds wrong is said of the player."""
+    try:
+        return f(*args, **options)
+    except flax.errors.InvalidRngError as e:
+        raise InputError(f"the {who} draws random numbers to sample: give it an argument `train`") from e
+    except (flax.errors.ScopeParamShapeError, flax.errors.ScopeParamNotFoundError,
+            flax.errors.ScopeCollectionNotFound) as e:  # fmt: skip
+        what = str(e).partition(" (http")[0]
+        raise InputError(f"the state is of another {who}, or of data of another shape: {what}") from e
+
+
+def _entry(batch, name: str):
+    if name not in batch:
+        raise InputError(
+            f"the game asked for {name!r}, which it did not find; a batch has {', '.join(batch)}"
+        )
+    return batch[name]
+
+
+def _logits(said, x) -> tuple:
+    """What D says of data x [B, ...]: (logits [B, ...], what else or None)."""
+    logits, else_ = said if isinstance(said, tuple) and len(said) == 2 else (said, None)
+    if getattr(logits, "shape", ())[:1] != (len(x),):
+        kind = "a tuple of " + str(len(logits)) if isinstance(logits, tuple) else kind_of(logits)
+        raise InputError(
+            f"D makes logits [{len(x)}, ...] of {len(x)} examples, or a pair of them and more; not {kind}"
+        )
+    return logits, else_
+
+
+@jax.custom_jvp
+def _of_a_whole_batch(x):
+    """x; where a gradient is taken in it, it is told that there is no example's own."""
+    return x
+
+
+@_of_a_whole_batch.defjvp
+def _warn_of_it(x, dx):
+    warnings.warn(
+        "a penalty takes D's slope in an example, and by batch normalisation each logit of D depends on all "
+        "examples, so that it is not the example's own: take a D without it (norm='none' or 'spectral')",
+        stacklevel=2,
+    )
+    return *x, *dx
+
+
+def _has_batch_norm(stats) -> bool:
+    """Whether a network keeps the means of batches, as linen's BatchNorm does."""
+    kept = jax.tree_util.tree_leaves_with_path(stats.get("batch_stats", {}))
+    return any(getattr(path[-1], "key", None) == "mean" for path, _ in kept)
 
 
 def two_player(
@@ -46,8 +119,12 @@ def two_player(
     are updated in G's step alone, D's in D's step alone: first on the real batch, then on the fake,
     which D sees apart.
 
+    In training a network may draw random numbers (`nn.Dropout`), of any name: they are others in each update,
+    and for the real and the fake pass of D; in D's penalties all passes have the same. They are the
+    batch's, not an example's: a shard's or a microbatch's are its own.
+
     Args:
-      generator: called as `(z, *condition, train=...)`, makes data.
+      generator: called as `(z, *condition, train=...)`, makes data; `train` is left out where it takes none.
       discriminator: called as `(data, *condition, train=...)`, makes logits [B, ...], or a pair of
         them and of what else it says (classes, codes).
       latent: (key, slot) -> z.
@@ -59,66 +136,119 @@ def two_player(
         are packed, and so a penalty's norm is a pack's.
 
     Raises:
-      ValueError: if a packed D were to be given a condition, two terms carry something by one name, or one
-        has the name of another figure.
+      InputError: if a packed D were to be given a condition, two terms carry something by one name, one
+        has the name of another figure, or a part is not what is asked for above; and where the game is
+        played, if shapes and types do not go together.
+
+    Warns:
+      UserWarning: if a term takes D's gradient in its input, and D has batch normalisation.
     """
+    if not isinstance(pack, int) or pack < 1:
+        raise InputError(f"pack is a number of examples, 1 or more, not {pack!r}")
     if pack > 1 and condition is not None:
-        raise ValueError("pack: a condition cannot be packed, since the examples of a pack differ in it")
+        raise InputError("pack: a condition cannot be packed, since the examples of a pack differ in it")
+    if not callable(latent):
+        raise InputError(f"latent is a function (key, slot) -> z, not {kind_of(latent)}")
     loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
     if taken := {"loss", *FIGURES} & set(d_terms) | {"loss"} & set(g_terms):
-        raise ValueError(f"a term is named {min(taken)!r}, as another figure is: give it another name")
+        raise InputError(f"a term is named {min(taken)!r}, as another figure is: give it another name")
     carrying = [(k, t.start) for ts in (d_terms, g_terms) for k, t in ts.items() if t.start is not None]
     if len(dict(carrying)) < len(carrying):
-        raise ValueError("two terms carry something by one name: give one of them another")
+        raise InputError("two terms carry something by one name: give one of them another")
+    asks = () if condition is None else (condition,)
+    g_mode, d_mode = (
+        _mode("generator", generator, "z", *asks),
+        _mode("discriminator", discriminator, "data", *asks),
+    )
 
     def given(batch):
-        return () if condition is None else (batch[condition],)
+        return tuple(_entry(batch, name) for name in asks)
 
     def packed(x):
         return minibatch.pack(x, pack) if pack > 1 else x
 
+    def drawn(key, batch):
+        slot = _entry(batch, "slot")
+        z = latent(fold(key, "latent"), slot)
+        if getattr(z, "shape", ())[:1] != slot.shape:
+            raise InputError(f"the latent makes [{len(slot)}, ...] of {len(slot)} slots, not {kind_of(z)}")
+        return z
+
+    def data(batch, fake):
+        """The real data, which are to be of the shape and the kind of what G makes."""
+        real = _entry(batch, of)
+        if not jnp.issubdtype(real.dtype, jnp.floating):
+            raise InputError(
+                f"{of!r} is {kind_of(real)}: a game is of floats; of uint8 levels, x / 127.5 - 1"
+            )
+        if jnp.shape(fake) != real.shape:
+            raise InputError(f"G makes {kind_of(fake)}, and {of!r} of the batch is {kind_of(real)}")
+        return real
+
+    def rngs(key, batch, name):
+        """For a pass in training mode; a microbatch and a shard have their own, by their first slot."""
+        return {"params": fold(key, "rngs", name, batch["slot"][0])}
+
+    def generated(params, stats, z, batch, key):
+        """(what G makes in training mode, its new stats)."""
+        options = dict(g_mode(True), mutable=list(stats), rngs=rngs(key, batch, "g"))
+        return _called("generator", generator.apply, {"params": params, **stats}, z, *given(batch), **options)
+
+    def judged(params, stats, x, batch, key, name):
+        """D in training mode: (logits, what else it says, its new stats)."""
+        options = dict(d_mode(True), mutable=list(stats), rngs=rngs(key, batch, name))
+        variables = {"params": params, **stats}
+        said, stats = _called("discriminator", discriminator.apply, variables, x, *given(batch), **options)
+        return *_logits(said, x), stats
+
     def init(key, batch):
-        z = latent(fold(key, "latent"), batch["slot"])
-        g = generator.init(fold(key, "g"), z, *given(batch), train=True)
-        d = discriminator.init(fold(key, "d"), packed(batch[of]), *given(batch), train=True)
+        z = drawn(key, batch)
+        made, g = generator.init_with_output(fold(key, "g"), z, *given(batch), **g_mode(True))
+        real = packed(data(batch, made))
+        said, d = discriminator.init_with_output(fold(key, "d"), real, *given(batch), **d_mode(True))
+        _logits(said, real)
         return g, d, dict(carrying) or ()
 
     def d_loss(params, state, batch, key):
-        z = latent(fold(key, "latent"), batch["slot"])
-        fake, _ = _apply(generator, state.g.params, state.g.stats, z, *given(batch))
-        real, fake = packed(batch[of]), packed(fake)
-        judge = partial(_judge, discriminator, params)
-        real_logits, of_real, stats = judge(state.d.stats, real, *given(batch))
-        fake_logits, of_fake, stats = judge(stats, fake, *given(batch))
+        z = drawn(key, batch)
+        fake, _ = generated(state.g.params, state.g.stats, z, batch, key)
+        real, fake = packed(data(batch, fake)), packed(fake)
+        real_logits, of_real, stats = judged(params, state.d.stats, real, batch, key, "real")
+        fake_logits, of_fake, stats = judged(params, stats, fake, batch, key, "fake")
         sides = accuracy(real_logits, real=True), accuracy(fake_logits, real=False)
         metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
-        critic = lambda x: judge(state.d.stats, x, *given(batch))[0]  # noqa: E731
+        watched = _of_a_whole_batch if _has_batch_norm(state.d.stats) else lambda x: x
+        critic = lambda x: judged(params, state.d.stats, watched(x), batch, key, "critic")[0]  # noqa: E731
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits
         seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, z, batch, key, slot, state)
         added, extra = terms.taken(d_terms, seen)
-        total = loss.d(seen).mean() + sum(added.values())
+        total = terms.mean("D's loss", loss.d(seen), len(real)) + sum(added.values())
         return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | added)
 
     def g_loss(params, state, batch, key):
-        z, real = latent(fold(key, "latent"), batch["slot"]), batch[of]
-        generate = lambda z: _apply(generator, params, state.g.stats, z, *given(batch))  # noqa: E731
+        z = drawn(key, batch)
+        generate = lambda z: generated(params, state.g.stats, z, batch, key)  # noqa: E731
         fake, stats = generate(z)
-        judge = lambda x: _judge(discriminator, state.d.params, state.d.stats, packed(x), *given(batch))  # noqa: E731
-        (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real), judge(fake)
-        players = lambda x: judge(x)[0], lambda z: generate(z)[0]
+        real = data(batch, fake)
+        judge = lambda x, name: judged(state.d.params, state.d.stats, packed(x), batch, key, name)  # noqa: E731
+        (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real, "real"), judge(fake, "fake")
+        players = lambda x: judge(x, "critic")[0], lambda z: generate(z)[0]
         said = real_logits, fake_logits, of_real, of_fake
         seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state)
         added, extra = terms.taken(g_terms, seen)
-        total = loss.g(seen).mean() + sum(added.values())
+        total = terms.mean("G's loss", loss.g(seen), len(fake_logits)) + sum(added.values())
         return total, (state.replace(g=state.g.replace(stats=stats), extra=extra), added)
 
     def sample(variables, z, asked=None):
-        return generator.apply(variables, z, *(() if condition is None else (asked,)), train=False)
+        given = () if condition is None else (asked,)
+        return _called("generator", generator.apply, variables, z, *given, **g_mode(False))
 
     def critic(variables, x, asked=None):
         given = () if condition is None else (asked,)
-        said = discriminator.apply(variables, packed(x), *given, train=False)
-        return said[0] if isinstance(said, tuple) else said
+        x = packed(x)
+        return _logits(
+            _called("discriminator", discriminator.apply, variables, x, *given, **d_mode(False)), x
+        )[0]
 
     return GAN(init, d_loss, g_loss, latent, sample, critic, condition)

@@ -31,6 +31,8 @@ def _per_example(x):
 
 
 def _same_shape(real, fake):
+    if real.ndim == 0:
+        raise ValueError("logits are [B, ...], one or more an example, and not a single number")
     if real.shape != fake.shape:
         raise ValueError(f"logits of real {real.shape} and fake {fake.shape} differ in shape")
 
@@ -171,6 +173,8 @@ def flip(real, fake, flipped):
       flipped: bool[B].
     """
     _same_shape(real, fake)
+    if flipped.shape != real.shape[:1]:
+        raise ValueError(f"logits {real.shape} need one choice an example, not {flipped.shape}")
     flipped = flipped.reshape(-1, *(1,) * (real.ndim - 1))
     return jnp.where(flipped, fake, real), jnp.where(flipped, real, fake)
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 def _labelled(scores, label):
     if label.shape != scores.shape[:1]:
         raise ValueError(f"labels {label.shape} do not belong to scores {scores.shape}")
+    if scores.ndim != 2 or not jnp.issubdtype(label.dtype, jnp.integer):
+        raise ValueError(f"scores are [B, K] and labels integers [B], not {scores.shape} and {label.dtype}")
     return jnp.take_along_axis(scores, label[:, None], 1)[:, 0]
 
 

@@ -18,18 +18,30 @@ def _per_example(x):
     return x.reshape(x.shape[0], -1).mean(1)
 
 
+def _judged(critic, x):
+    """The critic's logits [B, ...] of x [B, ...]."""
+    logits = critic(x)
+    if getattr(logits, "shape", ())[:1] != x.shape[:1]:
+        what = getattr(logits, "shape", type(logits).__name__)
+        raise ValueError(f"a critic makes logits [{len(x)}, ...] of {len(x)} examples, not {what}")
+    return logits
+
+
 def squared_gradient(critic, x):
     """The squared norm of the critic's gradient in each example, [B].
 
     A patch critic's logits [B, h, w] are averaged first, so that its size does not scale the penalty.
     """
-    gradient = jax.grad(lambda x: _per_example(critic(x)).sum())(x)
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        raise ValueError(f"a penalty of D's slope is of floats, not of {x.dtype} levels: take x / 127.5 - 1")
+    gradient = jax.grad(lambda x: _per_example(_judged(critic, x)).sum())(x)
     return jnp.square(gradient).reshape(x.shape[0], -1).sum(1)
 
 
 def safe_norm(squared):
-    """The square root, with gradient 0 at 0."""
-    positive = squared > 0
+    """The square root of a squared norm, which is 0 with gradient 0 below 1e-24: nearer to 0 the root's
+    second derivative leaves float32."""
+    positive = squared > 1e-24
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
 
@@ -87,7 +99,7 @@ def zero_centred(critic, real, fake, key, slot, *, weight: float = 10.0):
 def drift(critic, real, fake, key, slot, *, weight: float = 1e-3):
     """weight D(x)^2 on real data, which keeps a Wasserstein critic's level near 0 (Karras et al. 2018,
     appendix A.1)."""
-    return weight * _per_example(jnp.square(critic(real)))
+    return weight * _per_example(jnp.square(_judged(critic, real)))
 
 
 def consistency(
@@ -102,7 +114,7 @@ def consistency(
 
     def change(x, name):
         moved = augment(random.fold(key, "consistency", name), x, slot)
-        return _per_example(jnp.square(critic(x) - critic(moved)))
+        return _per_example(jnp.square(_judged(critic, x) - _judged(critic, moved)))
 
     total = weight * change(real, "real")
     if weight_fake is None:
@@ -137,14 +149,16 @@ def orthogonal(params, *, weight: float = 1e-4, diagonal: bool = False):
 def normalise_gradient(critic):
     """The critic D / (||grad D|| + |D|), whose slope is 1 at most (Wu et al. 2021).
 
-    It is a critic itself, for data [B, ...] and one logit an example; nothing of the network changes.
+    It is a critic itself, for data [B, ...] and one logit an example; nothing of the network changes. Where
+    D and its slope are 0, to 1e-12, it is D.
     """
 
     def normalised(x):
         logits = critic(x)
         if logits.ndim != 1:
             raise ValueError(f"gradient normalisation takes one logit an example, not {logits.shape}")
-        return logits / (safe_norm(squared_gradient(critic, x)) + jnp.abs(logits))
+        size = safe_norm(squared_gradient(critic, x)) + jnp.abs(logits)
+        return logits / jnp.where(size > 1e-12, size, 1.0)
 
     return normalised
 
@@ -166,14 +180,16 @@ def path_length(generate, z, fake, key, slot, *, mean, weight: float = 2.0):
 
 def mode_seeking(generate, z, fake, key, slot, *, latent, weight: float = 1.0):
     """weight / (|G(z) - G(z')| / |z - z'| + 1e-5), mean absolute differences, for a second latent z' of
-    the same condition (Mao et al. 2019)."""
+    the same condition (Mao et al. 2019); 0 where z' is z."""
     other = latent(random.fold(key, "mode seeking"), slot)
-    far = _per_example(jnp.abs(generate(other) - fake)) / _per_example(jnp.abs(other - z))
-    return weight / (far + 1e-5)
+    apart = _per_example(jnp.abs(other - z))
+    far = _per_example(jnp.abs(generate(other) - fake)) / jnp.where(apart > 0, apart, 1.0)
+    return jnp.where(apart > 0, weight / (far + 1e-5), 0.0)
 
 
 def latent_consistency(critic, generate, z, fake, key, slot, *, std: float = 0.03):
     """How far D and G move with z + N(0, std^2): ((D(G(z)) - D(G(z')))^2 [B], (G(z) - G(z'))^2 [B]).
     D is made to move less, G more (zCR; Zhao et al. 2021)."""
     other = generate(z + std * random.normal(random.fold(key, "latent consistency"), slot, z.shape[1:]))
-    return _per_example(jnp.square(critic(fake) - critic(other))), _per_example(jnp.square(fake - other))
+    moved = jnp.square(_judged(critic, fake) - _judged(critic, other))
+    return _per_example(moved), _per_example(jnp.square(fake - other))

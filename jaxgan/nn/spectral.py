@@ -12,23 +12,30 @@ from jax import lax
 from jaxgan.nn.conv import Conv
 
 
-def _unit(x):
-    return x / (jnp.linalg.norm(x) + 1e-12)
+def _unit(x, otherwise):
+    """x over its norm; where that is too small for float32's squares or not finite, what is given instead."""
+    norm = jnp.linalg.norm(x)
+    usable = (norm > 1e-15) & (norm < jnp.inf)
+    return jnp.where(usable, x / jnp.where(usable, norm, 1.0), otherwise)
 
 
 def spectral_norm(kernel, u, steps: int = 1):
     """The kernel [..., O] over its largest singular value, and the left vector u [O] moved on.
 
     The vectors are constants to differentiation, the singular value is not (their equation 11). With
-    no steps, the value is the one that u gives.
+    no steps, the value is the one that u gives. A kernel of zeros is given back as it is, and so is one whose
+    singular value is outside (1e-15, 1e15), the square of which float32 would lose.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     fixed = lax.stop_gradient(matrix)
-    v = _unit(fixed @ u)
+    # Where u is lost on the kernel, power iteration begins anew from its row with the largest number.
+    row = jnp.zeros(len(fixed), fixed.dtype).at[jnp.abs(fixed).max(1).argmax()].set(1)
+    v = _unit(fixed @ u, row)
     for step in range(steps):
-        v = _unit(fixed @ u) if step else v
-        u = _unit(v @ fixed)
-    return kernel / (v @ matrix @ u), u
+        v = _unit(fixed @ u, row) if step else v
+        u = _unit(v @ fixed, u)
+    value = v @ matrix @ u
+    return kernel / jnp.where((value > 1e-15) & (value < 1e15), value, 1.0), u
 
 
 class _Spectral:
@@ -38,7 +45,7 @@ class _Spectral:
         value = super().param(name, *args, **kwargs)
         if name not in ("kernel", "embedding"):
             return value
-        start = lambda: _unit(nn.initializers.normal()(self.make_rng("params"), value.shape[-1:]))  # noqa: E731
+        start = lambda: _unit(nn.initializers.normal()(self.make_rng("params"), value.shape[-1:]), 0.0)  # noqa: E731
         u = self.variable("spectral", "u", start)
         moves = self.is_mutable_collection("spectral") and not self.is_initializing()
         value, moved = spectral_norm(value, u.value, self.iterations if moves else 0)
