@@ -25,7 +25,7 @@ from flax import linen as nn
 from scipy.optimize import linear_sum_assignment
 
 from experiments import dcgan
-from jaxgan import plots, run, sampling, train
+from jaxgan import plots, records, run, sampling, train
 from jaxgan.config import Count, Decay, Natural, Rate
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
@@ -129,7 +129,7 @@ def agreement(path, n: int = 5000, data_dir: str | None = None) -> float:
     """How often the category of a run's samples is the class that the judge of its data sees, `matched`."""
     trained = sampling.load(path)
     cfg = trained.config
-    judge = judges.cached(run.dataset(run.read(path), data_dir))
+    judge = judges.cached(run.dataset(records.read(path), data_dir))
     z = trained.gan.latent(jax.random.key(cfg.seed), jnp.arange(n))
     category, _ = codes(z, cfg.categories, cfg.continuous)
     logits, _ = judges.judge(judge, plots.to_uint8(trained.of(z)))

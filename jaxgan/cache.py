@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import jax
-
 
 def folder() -> Path:
     """$JAXGAN_CACHE, or `jaxgan` in the user's cache folder."""
@@ -23,6 +21,8 @@ def write(path: Path, content: bytes) -> None:
 
 def keep_compilations() -> None:
     """Turns on JAX's persistent compilation cache, unless the user has set one up already."""
+    import jax  # half a second, for which no reader of records need wait
+
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(folder() / "xla"))
         # The forty small programs of a run take five seconds together.

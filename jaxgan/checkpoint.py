@@ -5,6 +5,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
+from jaxgan import records
 from jaxgan.config import InputError
 from jaxgan.game import GANState
 
 
-def manager(folder: Path, keep: int) -> ocp.CheckpointManager:
-    """Of the checkpoints in a folder, of which the newest `keep` are kept."""
+def manager(folder: Path, keep: int | None) -> ocp.CheckpointManager:
+    """Of the checkpoints in a folder, of which the newest `keep` are kept; all, if it is None."""
     return ocp.CheckpointManager(
         folder.absolute(),
         options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -35,23 +37,24 @@ def _raw(leaf):
     return jax.random.key_data(leaf) if is_key else leaf
 
 
-def _host_leaves(state) -> dict[str, np.ndarray]:
-    """The state's leaves on the host, by path."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(_raw(leaf)) for path, leaf in leaves}
+def _leaves(tree) -> dict[str, Any]:
+    """A tree's leaves by path: g/params/Dense_0/kernel."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): _raw(leaf) for path, leaf in leaves}
 
 
-def _checksum(leaves: dict[str, np.ndarray]) -> int:
-    crc = 0
-    for path, leaf in leaves.items():
-        crc = zlib.crc32(np.ascontiguousarray(leaf), zlib.crc32(path.encode(), crc))
-    return crc
+def _sums(tree) -> dict[str, list]:
+    """The shape, type and checksum of each leaf, by path."""
+    host = {path: np.asarray(leaf) for path, leaf in _leaves(tree).items()}
+    return {
+        path: [list(x.shape), str(x.dtype), zlib.crc32(np.ascontiguousarray(x))] for path, x in host.items()
+    }
 
 
 def first_not_finite(state: GANState) -> str | None:
     """The path of the first leaf of a state that is not finite; None if all are."""
-    leaves = _host_leaves(state.replace(frozen=()))
-    return next((path for path, leaf in leaves.items() if not np.isfinite(leaf).all()), None)
+    leaves = _leaves(state.replace(frozen=()))
+    return next((path for path, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()), None)
 
 
 def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
@@ -65,33 +68,34 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     if (path := first_not_finite(state)) is not None:
         raise FloatingPointError(path)
     state = state.replace(frozen=())
-    leaves = _host_leaves(state)
     step = int(state.step)
     if step in to.all_steps():
         return
-    meta = {"checksum": _checksum(leaves), "progress": dict(progress)}  # a copy: it is written later
+    meta = records.sealed({"leaves": _sums(state), "progress": dict(progress)})  # a copy: it is written later
     to.save(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),
     )
 
 
-def _compare_shapes(saved, abstract, where: Path) -> None:
-    """Raises InputError for the first path at which a saved tree's shapes are not the expected."""
-
-    def shapes(tree):
-        return {
-            jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-
-    old, new = shapes(saved), shapes(jax.eval_shape(lambda tree: jax.tree.map(_raw, tree), abstract))
+def _compare_shapes(saved: dict[str, list], wanted, where: Path) -> None:
+    """Raises InputError for the first path at which a saved state's shapes are not the expected ones."""
+    old = {path: tuple(shape) for path, (shape, *_) in saved.items()}
+    raw = jax.eval_shape(partial(jax.tree.map, _raw), wanted)
+    new = {path: tuple(leaf.shape) for path, leaf in _leaves(raw).items()}
     for path in [*new, *(p for p in old if p not in new)]:
         a, b = old.get(path, "absent"), new.get(path, "absent")
         if a != b:
             raise InputError(
                 f"{where} is of another network: {path} is {a} there and {b} in this configuration"
             )
+
+
+def _check_sums(saved: dict[str, list], found) -> None:
+    """Raises OSError if a leaf is not the one that was saved."""
+    for path, own in _sums(found).items():
+        if own != saved[path]:
+            raise OSError(f"the checksum of {path} is off")
 
 
 def _expected_noise(report) -> None:
@@ -149,15 +153,11 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
         return None
 
     def read(step):
-        saved = source.item_metadata(step)["state"]
-        if saved is None:
-            raise OSError("its files cannot be read")
-        _compare_shapes(getattr(saved, "tree", saved), abstract, folder / str(step))
-        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore())
-        found = source.restore(step, args=wanted)
-        if _checksum(_host_leaves(found.state)) != found.meta["checksum"]:
-            raise OSError("its checksum is off")
-        return found.state, found.meta["progress"]
+        meta = records.meta(folder / str(step))
+        _compare_shapes(meta["leaves"], abstract, folder / str(step))
+        found = source.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
+        _check_sums(meta["leaves"], found.state)
+        return found.state, meta["progress"]
 
     found, damaged = _try_newest_first(steps, folder, read)
     for step, reason in damaged.items():
@@ -192,13 +192,15 @@ def restore_players(
     args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)
 
     def read(step):
-        place = (folder / str(step) / "state").absolute()
+        place = (folder / str(step)).absolute()
+        saved = records.meta(place)["leaves"]
+        parts = tuple(f"{who}/{part}/" for who, own in wanted.items() for part in own)
+        _compare_shapes({path: x for path, x in saved.items() if path.startswith(parts)}, wanted, place)
         with ocp.PyTreeCheckpointer() as reader:
-            saved = reader.metadata(place).item_metadata.tree
-            own = {who: {k: saved[who][k] for k in parts} for who, parts in wanted.items()}
-            _compare_shapes(own, wanted, place.parent)
             request = ocp.args.PyTreeRestore(wanted, restore_args=args, partial_restore=True)
-            return reader.restore(place, args=request), step
+            found = reader.restore(place / "state", args=request)
+        _check_sums(saved, found)
+        return found, step
 
     def variables(found):
         return found["ema"] if "ema" in found else {"params": found["params"], **found["stats"]}

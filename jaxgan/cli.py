@@ -1,7 +1,10 @@
 """The `jaxgan` command: what is done with runs once they exist."""
 
+import ast
 import dataclasses
+import importlib.util
 import operator
+import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +15,20 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxgan import compare, evaluate, kinds, report, run, sampling, train
-from jaxgan.config import Count, InputError, Natural, Seed, check
+from jaxgan import compare, evaluate, kinds, origin, records, report, run, sampling, train
+from jaxgan.config import Count, InputError, Natural, Seed, check, nearest
 from jaxgan.kinds import Kind, Made
 from jaxgan.signals import reported
 
 Folder = Annotated[Path, tyro.conf.Positional]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a method: `jaxgan train NAME --help` shows its flags, `jaxgan train` the methods there are."""
+
+    method: Annotated[str, tyro.conf.Positional]
+    """one of the project's, a module's name, or a file"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Sample:
     label: str | None = None  # the name of the class to ask for; each in turn, a column each, if not given
     psi: float | None = None  # truncation: latents with |z| < psi alone
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
+    trust: bool = False  # run the code that came with the run; you have read it
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,9 @@ class Evaluate:
     """score these instead, named as an experiment's --data"""
     samples_split: Annotated[str | None, tyro.conf.arg(aliases=["--images-split"])] = None
     """theirs, of a TFDS set; test if not given"""
+    data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie; as the run had it if not given
+    trust: bool = False  # run the code that came with the run; you have read it
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,9 @@ class Report:
     checkpoint: str = "last"  # last, best (of the watched score), or a step
     seed: Seed = 0  # of the latents
     out: Path | None = None  # the folder to write to; the run's if not given
+    data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie now
+    trust: bool = False  # run the code that came with the run; you have read it
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,9 @@ class Resume:
     run: Folder  # the run's folder
     steps: Count | None = None  # a new number of steps in all
     devices: Natural | None = None  # how many devices to use from now on; 0: all
+    data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie now
+    trust: bool = False  # run the code that came with the run; you have read it
 
 
 @dataclass(frozen=True)
@@ -90,11 +108,55 @@ class List:
     root: Folder = Path("runs")  # the folder of all runs
 
 
+def _methods() -> dict[str, str]:
+    """The project's experiments, and the first line of each."""
+    files = sorted((origin.PROJECT / "experiments").glob("[a-z]*.py"))
+    texts = {file.stem: ast.get_docstring(ast.parse(file.read_text())) for file in files}
+    return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
+
+
+def train_method(argv: list[str]) -> None:
+    """`jaxgan train NAME_OR_FILE [--FLAG VALUE ...]`, from any folder: `python -m` or `python` of it."""
+    if argv[:1] in ([], ["-h"], ["--help"]):
+        print(
+            "usage: jaxgan train NAME_OR_FILE [--FLAG VALUE ...]; jaxgan train NAME --help shows its flags\n"
+        )
+        print("\n".join(f"  {name:14} {line}" for name, line in _methods().items()))
+        return
+    name, *flags = argv
+    sys.argv = [f"jaxgan train {name}", *flags]
+    if Path(name).is_file():
+        sys.path.insert(0, str(Path(name).absolute().parent))
+        runpy.run_path(name, run_name="__main__")
+        return
+    own = name.removeprefix("experiments.")
+    if own in _methods():
+        sys.path.insert(0, str(origin.PROJECT))
+        name = f"experiments.{own}"
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            known = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):
+            known = False
+        if not known:
+            raise InputError(f"{name} is no file, no module and no method{nearest(name, _methods())}")
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
 def _which(text: str) -> str | int:
     """A checkpoint, as `sampling.load` takes it."""
     if text not in ("last", "best") and not text.isdecimal():
         raise InputError(f"--checkpoint {text!r}: last, best, or a step")
     return int(text) if text.isdecimal() else text
+
+
+def _opened(path: Path, trust: bool) -> dict:
+    """The record of the run that a command is given, whose code is trusted if the user says so."""
+    record = records.read(path)
+    if trust:
+        origin.trust(record["experiment"], path)
+    return record
 
 
 def sample(args: Sample) -> None:
@@ -103,7 +165,8 @@ def sample(args: Sample) -> None:
     which = _which(args.checkpoint)
     if args.interpolate and args.psi is not None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
-    writers = run.method(run.read(args.run))[0].kind.write
+    record = _opened(args.run, args.trust)
+    writers = run.method(record, args.run)[0].kind.write
     out = args.out or Path(f"samples{next(iter(writers))}")
     if out.suffix not in writers:
         raise InputError(f"--out {out}: a name ending in {' or '.join(writers)}")
@@ -132,7 +195,9 @@ def report_run(args: Report) -> None:
     """`jaxgan report`."""
     check(args)
     which = _which(args.checkpoint)
-    picture, page = report.make(args.run, which, seed=args.seed, out=args.out, data_dir=args.data_dir)
+    _opened(args.run, args.trust)
+    where = {"data": args.data, "data_dir": args.data_dir}
+    picture, page = report.make(args.run, which, seed=args.seed, out=args.out, **where)
     print(f"figure  {picture}")
     print(f"page    {page}")
 
@@ -141,12 +206,13 @@ def resume(args: Resume) -> None:
     """`jaxgan resume`."""
     check(args)
     changes = {"steps": args.steps, "devices": args.devices, "data_dir": args.data_dir}
-    train.resume(args.run, **{k: v for k, v in changes.items() if v is not None})
+    changes = {k: v for k, v in changes.items() if v is not None}
+    train.resume(args.run, trust=args.trust, data=args.data, **changes)
 
 
 def _summary(path: Path) -> tuple[str, str, str, str, str]:
-    record = run.read(path)
-    steps = f"{max(run.checkpoints(path), default=0)}/{record['config']['steps']}"
+    record = records.read(path)
+    steps = f"{max(records.checkpoints(path), default=0)}/{record['config']['steps']}"
     score = minutes = ""
     if (path / "scores.json").is_file():
         known = evaluate.read(path)
@@ -160,7 +226,7 @@ def list_runs(args: List) -> None:
     """`jaxgan list`."""
     if not args.root.is_dir():
         raise InputError(f"{args.root} is not a folder; runs are made by `python -m experiments.NAME`")
-    found = run.find(args.root)
+    found = records.find(args.root)
     if not found:
         print(f"no runs in {args.root}")
         return
@@ -179,8 +245,9 @@ def evaluate_run(args: Evaluate, options) -> None:
     """`jaxgan evaluate`."""
     check(args)
     check(options)
-    record = run.read(args.run)
-    method, cfg = run.method(record)
+    record = _opened(args.run, args.trust)
+    method, cfg = run.method(record, args.run)
+    cfg = run.at(record, cfg, args.data)
     kind, data_dir = method.kind, args.data_dir or record["loop"]["data_dir"]
     evaluate.chosen(args.run, args.checkpoint)
 
@@ -190,7 +257,7 @@ def evaluate_run(args: Evaluate, options) -> None:
     if args.split and not hasattr(cfg, "split"):
         raise InputError(f"--split {args.split}: {record['data']['name']} has no splits")
     real = None if args.split in (None, getattr(cfg, "split", None)) else of(split=args.split)
-    seen = run.dataset(record, data_dir)
+    seen = run.dataset(record, data_dir, args.data, args.run)
     conditional = method.make(cfg)[0].condition is not None
     if args.samples is None:
         if args.samples_split is not None:
@@ -218,7 +285,7 @@ def compare_runs(args: Compare) -> None:
     """`jaxgan compare`."""
     check(args)
     for path in args.runs:
-        run.read(path)
+        records.read(path)
     print(compare.table(compare.ranked(list(args.runs), args.metric, args.step)))
 
 
@@ -226,7 +293,8 @@ def _kind(argv: list[str]) -> Kind:
     """Of the first run that the arguments name: its options are flags."""
     for text in argv:
         if (Path(text) / "config.json").is_file():
-            return run.method(run.read(Path(text)))[0].kind
+            record = _opened(Path(text), trust="--trust" in argv)
+            return run.method(record, Path(text))[0].kind
     return kinds.default
 
 
@@ -245,6 +313,7 @@ def _evaluate(kind: Kind) -> type:
 def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
     kind = _kind(argv[1:]) if argv[:1] == ["evaluate"] else kinds.default
     return {
+        "train": (Train, lambda args: train_method([args.method])),
         "sample": (Sample, sample),
         "evaluate": (_evaluate(kind), lambda args: evaluate_run(args.own, args.options)),
         "compare": (Compare, compare_runs),
@@ -257,6 +326,10 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["train"]:
+        with reported():
+            train_method(argv[1:])
+        return
     with reported():
         commands = _commands(argv)
     choices = [
@@ -266,7 +339,7 @@ def main(argv: list[str] | None = None) -> None:
     args = tyro.cli(
         reduce(operator.or_, choices),
         prog="jaxgan",
-        description="Work with the runs that `python -m experiments.NAME` makes.",
+        description="Train methods, and work with the runs.",
         args=argv,
     )
     with reported():

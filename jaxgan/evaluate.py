@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import cache, methods, plots, run, sampling
+from jaxgan import methods, plots, records, sampling
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds import Judge, Kind, Made
@@ -50,7 +50,7 @@ def score_run(
         print(f"step {generator.step}\n{table([one for _, one in these])}", flush=True)
         found += these
     if len(steps) > 1:
-        name = methods.name_of(run.read(path)["experiment"])
+        name = methods.name_of(records.read(path)["experiment"])
         plots.scores(path / "evaluation.png", found, f"{name}/{path.name} over its checkpoints")
         print(f"picture   {path / 'evaluation.png'}")
     print(f"scores    {path / 'scores.json'}")
@@ -60,7 +60,7 @@ def score_run(
 def chosen(path: Path, checkpoint: str) -> list[str | int]:
     """What `sampling.load` takes, for last, best, a step, or all that are kept."""
     if checkpoint == "all":
-        return run.checkpoints(path) or ["last"]
+        return records.checkpoints(path) or ["last"]
     if not (checkpoint in ("last", "best") or checkpoint.isdecimal()):
         raise InputError(f"--checkpoint {checkpoint!r}: last, best, all, or a step")
     return [int(checkpoint) if checkpoint.isdecimal() else checkpoint]
@@ -91,7 +91,7 @@ def read(path: Path) -> dict:
     """
     file = path / "scores.json"
     try:
-        known = json.loads(file.read_text())
+        known = records.parsed(file.read_bytes())
         for record in known["scores"]:
             from_record(record), int(record["step"])
     except FileNotFoundError:
@@ -119,8 +119,8 @@ def remember(path: Path, found: list[tuple[int, Score]], **facts) -> dict:
     with (path / "scores.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(path)
-        records = {place(record): record for record in known["scores"]}
-        records |= {place(record): record for record in (to_record(one, step) for step, one in found)}
-        known = known | facts | {"scores": list(records.values())}
-        cache.write(path / "scores.json", (json.dumps(known, indent=2) + "\n").encode())
+        placed = {place(record): record for record in known["scores"]}
+        placed |= {place(record): record for record in (to_record(one, step) for step, one in found)}
+        known = known | facts | {"scores": list(placed.values())}
+        records.write(path / "scores.json", known)
     return known

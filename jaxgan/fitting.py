@@ -1,8 +1,6 @@
 """Training from a notebook or a script, with arrays, networks and a loss of one's own."""
 
 import dataclasses
-import hashlib
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxgan import checkpoint, kinds, lanes, methods, parallel, run, sampling, train
+from jaxgan import checkpoint, kinds, lanes, methods, origin, parallel, records, run, sampling, train
 from jaxgan.config import InputError, check, first_difference, from_dict
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, GANState, Optimizers
@@ -66,7 +64,7 @@ def fit(
     Raises:
       InputError: if data, game and sizes do not go together, or a figure is no longer finite.
     """
-    methods.check_wanted()
+    origin.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
     cfg = check(methods.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None))
     loop = _loop(gan, loop, out)
@@ -74,8 +72,7 @@ def fit(
     if train_step is not None:
         method = method._replace(train_step=lambda cfg: train_step)
     devices = tuple(train.devices_for(cfg, loop, data))
-    names = traceable(method, cfg, data, devices, loop.accumulate)
-    program = Program(method, cfg, names, data, devices, loop.accumulate)
+    program = traceable(method, cfg, data, devices, loop.accumulate)
     if out is None:
         return _in_memory(program, loop)
     return _in_a_folder(program, loop, Path(out))
@@ -134,28 +131,21 @@ def _in_memory(program: Program, loop: Loop) -> Fitted:
 _NO_STOPS = {"sample_every": 0, "evaluate_every": 0, "checkpoint_every": 0}
 
 
-def _digest(program: Program) -> str:
-    """A hash of what the program computes: game, losses, optimisers and the order of their updates."""
-    text = re.sub(r"0x[0-9a-f]+", "", str(program.traced()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
     method, cfg, data = program.method, program.cfg, program.data
-    experiment = {"module": None, "file": None, "kind": None, "program": _digest(program)}
-    # Of the devices' share nothing may differ: the program is hashed for it.
+    experiment = {"module": None, "file": None, "kind": None}
     try:
         if (out / "config.json").exists():
-            record = run.read(out)
+            record = records.read(out)
             if record["experiment"]["module"] is not None:
                 raise InputError(f"{out} holds a run of another kind; choose another folder")
             old = from_dict(methods.Fit, record["config"] | {"steps": cfg.steps})
             difference = first_difference(dataclasses.asdict(cfg), dataclasses.asdict(old))
-            if difference is None and record["experiment"]["program"] != experiment["program"]:
+            if difference is None and record["program"] != program.digest:
                 difference = "another game, loss, optimiser or number of devices, or another version of JAX"
             if difference is not None:
                 raise InputError(f"{out} already holds another run ({difference}); choose another folder")
-            if max(run.checkpoints(out), default=0) == cfg.steps:
+            if max(records.checkpoints(out), default=0) == cfg.steps:
                 print(f"{out} holds all {cfg.steps} steps already")
             train.go_on(method, out, {"": record}, {"": cfg}, loop, run.checked(record, data))
         else:
@@ -168,6 +158,6 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
     with checkpoint.manager(out / "checkpoints", loop.keep) as latest:
         state, _ = checkpoint.restore(latest, abstract)
-    rows = [row for row in run.rows(out) if "g/loss" in row]
+    rows = [row for row in records.rows(out) if "g/loss" in row]
     names = [name for name in rows[0] if name != "step"] if rows else []
     return Fitted(state, {name: np.array([row[name] for row in rows], np.float32) for name in names})

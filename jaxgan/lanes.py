@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.special import stdtrit
 from tqdm import tqdm
 
-from jaxgan import cache, checkpoint, config, evaluate, methods, parallel, plots, run, sampling
+from jaxgan import cache, checkpoint, config, evaluate, methods, parallel, plots, records, sampling
 from jaxgan.config import InputError, check, nearest
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
@@ -52,6 +52,7 @@ class Lane:
     events: Any  # TensorBoard's
     began: float  # in seconds, less what earlier sittings took
     pending: list = field(default_factory=list)  # (first step, figures) of chunks that are not written yet
+    kept_best: int | None = None  # the best step that the newest checkpoint knows
     failed: str | None = None  # why it was frozen
 
     @property
@@ -109,7 +110,7 @@ def read(root: Path) -> list[str]:
     """The names of the lanes below a folder; [] if it is no folder of lanes."""
     file = root / "lanes.json"
     try:
-        return list(json.loads(file.read_text())["lanes"])
+        return list(records.parsed(file.read_bytes())["lanes"])
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, KeyError, TypeError, OSError) as e:
@@ -128,8 +129,7 @@ def check_free(root: Path) -> None:
 
 def write(root: Path, names: list[str], **facts) -> None:
     """Writes lanes.json."""
-    content = json.dumps({"lanes": names, **facts}, indent=2) + "\n"
-    cache.write(root / "lanes.json", content.encode())
+    records.write(root / "lanes.json", {"lanes": names, **facts})
 
 
 def _abstract(state: GANState) -> GANState:
@@ -147,23 +147,27 @@ def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inp
     devices = list(program.devices)
     with contextlib.ExitStack() as stack:
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
-        best = stack.enter_context(checkpoint.manager(path / "best", 1))
+        best = stack.enter_context(checkpoint.manager(path / "best", None))
         state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
-        progress = {"best": None, "best_step": None, "stale": 0, "seconds": 0.0}
+        progress = {"best": None, "best_step": None, "stale": 0, "seconds": 0.0, "rows": (0, 0, 0)}
         if (found := checkpoint.restore(latest, _abstract(state))) is not None:
             state, progress = found[0].replace(frozen=state.frozen), found[1]
             of = f"{name}: " if name else ""
             print(f"{of}going on from the checkpoint of step {int(state.step)}")
         step = int(state.step)
-        kept = [row for row in run.rows(path) if row["step"] <= step]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
-        cache.write(path / "metrics.jsonl", text.encode())
+        for later in [s for s in best.all_steps() if s > step]:
+            best.delete(later)  # of steps that the run now takes again
+        kept = [row for row in records.rows(path, progress) if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in kept).encode()
+        cache.write(path / "metrics.jsonl", text)
+        progress["rows"] = records.rows_sum(text)
         yield Lane(
             name=name,
             path=path,
             cfg=cfg,
             loop=loop,
             program=program,
+            kept_best=progress["best_step"],
             judge=judge,
             numbers=numbers,
             inputs=inputs,
@@ -248,7 +252,9 @@ def first_bad(first: int, metrics: dict) -> tuple[str, int] | None:
 
 
 def _write_row(lane: Lane, row: dict) -> None:
-    lane.rows.write(json.dumps(row) + "\n")
+    line = json.dumps(row) + "\n"
+    lane.rows.write(line)
+    lane.progress["rows"] = records.rows_sum(line.encode(), lane.progress["rows"])
     for name, value in row.items():
         if name != "step":
             lane.events.add_scalar(name, value, row["step"])
@@ -329,7 +335,18 @@ def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
     try:
         checkpoint.save(lane.latest if to is None else to, lane.state, lane.progress)
     except FloatingPointError as e:
-        raise FloatingPointError(f"the state{e}", lane.step) from None
+        raise FloatingPointError(f"the state's {e}", lane.step) from None
+    if to is None:
+        forget_worse(lane)  # the checkpoint before this one is whole now
+        lane.kept_best = lane.progress["best_step"]
+
+
+def forget_worse(lane: Lane) -> None:
+    """Deletes what was best before the best that the newest whole checkpoint knows, from which a run that was
+    killed goes on."""
+    for step in lane.best.all_steps():
+        if lane.kept_best is not None and step < lane.kept_best:
+            lane.best.delete(step)
 
 
 def show(lane: Lane) -> None:
@@ -347,7 +364,7 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     path, data, progress = lane.path, lane.program.data, lane.progress
     progress["seconds"] = time.monotonic() - lane.began
     lane.rows.flush()
-    rows = run.rows(path)
+    rows = records.rows(path)
     kind, shown = lane.program.method.kind, _shown(lane)
     plots.picture(kind.show(data, shown)).save(path / "samples.png")
     others = []
@@ -359,7 +376,7 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     if grids:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
         plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
-    experiment = run.read(path)["experiment"]
+    experiment = records.read(path)["experiment"]
     plots.curves(
         path / "curves.png", rows, f"{methods.name_of(experiment)} on {data.name}, {lane.step} steps"
     )
@@ -384,8 +401,8 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     if not lane.name:
         drawn = ", ".join([str(path / "samples.png"), *others, "samples/animation.gif"])
         more = f"jaxgan sample {path} --n 64 --out {sampling.sample_file(kind)}"
-        if experiment["module"] is None:
-            more = f'jaxgan.load("{path}", gan=gan)'
+        if experiment["file"] is None:
+            more = f'jaxgan.load("{path}"{", gan=gan" if experiment["module"] is None else ""})'
         told = [
             table(found),
             *lines,
@@ -427,7 +444,7 @@ def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, st
             print(f"  {name:22} {mean:.4g}{around}")
     for lane in failed:
         print(f"  frozen: {lane}")
-    curves = {name: run.rows(root / name) for name in found}
+    curves = {name: records.rows(root / name) for name in found}
     if found and plots.lanes(root / "curves.png", curves, f"{root.parent.name}/{root.name}"):
         print(f"curves    {root / 'curves.png'}")
     if found:

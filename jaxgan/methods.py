@@ -1,9 +1,6 @@
 """What an experiment's module has, and where it is found again."""
 
-import contextlib
 import dataclasses
-import importlib
-import importlib.util
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -11,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from jaxgan import kinds, steps
-from jaxgan.config import Count, InputError, Seed
+from jaxgan import kinds, origin, steps
+from jaxgan.config import Count, Seed
 from jaxgan.data import resident
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds import Kind
@@ -53,25 +50,16 @@ def fitted(gan, opts: Optimizers | None, kind: Kind) -> Method:
 
 
 def experiment_of(config_class: type, kind: Kind) -> dict[str, str | None]:
-    """Where an experiment can be found again: its module's name and file, and the name of its kind there.
-
-    The file is None where the module has none, as in a notebook.
+    """Where an experiment can be found again, as `origin.of`, and the name of its kind there.
 
     Raises:
       TypeError: if the module does not hold the kind.
     """
     module = sys.modules[config_class.__module__]
-    spec = getattr(module, "__spec__", None)
-    name = spec.name if spec is not None else module.__name__
     known = [k for k, value in vars(module).items() if isinstance(value, Kind) and value is kind]
     if not known and kind is not kinds.default:
         raise TypeError(f"{module.__name__}: the kind of data must be one of the module's names")
-    file = getattr(module, "__file__", None)
-    return {
-        "module": name,
-        "file": None if file is None or not Path(file).is_file() else str(Path(file).absolute()),
-        "kind": known[0] if known else None,
-    }
+    return origin.of(module) | {"kind": known[0] if known else None}
 
 
 def name_of(experiment: dict[str, str | None]) -> str:
@@ -85,49 +73,3 @@ def method_of(module: ModuleType, kind: Kind) -> Method:
     """The method of an experiment's module."""
     own = {k: getattr(module, k) for k in ("train_step", "batches", "complete") if hasattr(module, k)}
     return Method(module.make, kind, **own)
-
-
-_importing: list[str] = []  # files of runs that are being imported
-
-
-def check_wanted() -> None:
-    """Raises InputError where a training is started by the import of a run's own file."""
-    if _importing:
-        raise InputError(
-            f"{_importing[-1]} trains when it is imported: put what starts it under "
-            "`if __name__ == '__main__':`"
-        )
-
-
-def imported(experiment: dict[str, str | None]) -> ModuleType:
-    """An experiment's module.
-
-    Raises:
-      InputError: if it is neither installed nor at its file, or was made by `jaxgan.fit`.
-    """
-    name, file = experiment["module"], experiment["file"]
-    if name is None:
-        raise InputError("this run was made by jaxgan.fit: give its game, jaxgan.load(path, gan=gan)")
-    if name == "__main__":
-        here = sys.modules["__main__"]
-        same = file is None or Path(getattr(here, "__file__", None) or "").absolute() == Path(file)
-        if same and hasattr(here, "Config") and hasattr(here, "make"):
-            return here
-        if file is None:
-            raise InputError(
-                "the run's method was typed into a session and is known there alone; save it to a file"
-            )
-    else:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    if not Path(file).is_file():
-        raise InputError(f"the run's experiment {name} is neither installed nor at {file}")
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    _importing.append(file)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        _importing.pop()
-    return module

@@ -1,6 +1,8 @@
 """What is compiled for a run: one program for all its lanes, and for every value of its numbers."""
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
@@ -79,6 +81,7 @@ class Program:
 
         return chunk
 
+    @cached_property
     def traced(self):
         """The jaxpr of a step on the devices' shares; nothing is compiled."""
         n, batch_size = len(self.devices), self.cfg.batch_size
@@ -92,6 +95,13 @@ class Program:
             slot = jax.ShapeDtypeStruct((n, batch_size // n), jnp.int32)
             step = jax.vmap(step, (None, None, 0), axis_name=parallel.AXIS)
         return jax.make_jaxpr(step)(state, (numbers, arrays), slot)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what a step computes: game, losses, optimisers and the order of their updates."""
+        text = re.sub(r"0x[0-9a-f]+", "", str(self.traced))  # but for where its functions lie in memory
+        consts = [np.asarray(x).tobytes() for x in self.traced.consts]
+        return hashlib.sha256(b"".join([text.encode(), *consts])).hexdigest()[:16]
 
     @cached_property
     def chunk(self) -> Callable:
@@ -117,31 +127,31 @@ def _check_room(program: Program, jaxpr, lanes: int) -> None:
 
 def traceable(
     method: Method, cfg, data: Dataset, devices: tuple, accumulate: int = 1, *, lanes: int = 1
-) -> tuple[str, ...]:
-    """The numbers of a config that its program takes as arguments: those that the method does not look at.
+) -> Program:
+    """The program of a config, with those numbers as arguments that the method does not look at.
 
-    It is found by tracing a step, the method's own order of updates and batches included.
+    They are found by tracing a step, the method's own order of updates and batches included.
 
     Raises:
       InputError: if the game cannot be built or trained with these sizes, or there is no room for the lanes.
     """
     names = tuple(arguments(cfg))
 
-    def trace(names: tuple) -> None:
+    def trace(names: tuple) -> Program:
         program = Program(method, cfg, names, data, devices, accumulate)
-        _check_room(program, program.traced(), lanes)
+        _check_room(program, program.traced, lanes)
+        return program
 
-    def passes(names: tuple) -> bool:
+    def passes(names: tuple) -> Program | None:
         try:
-            trace(names)
+            return trace(names)
         except InputError:
             raise
         except Exception:  # what a number that is traced may raise depends on what is done with it
-            return False
-        return True
+            return None
 
-    if passes(names):
-        return names
+    if (program := passes(names)) is not None:
+        return program
     try:
         trace(())  # what fails here as well is no matter of numbers
     except KeyError as e:
@@ -151,7 +161,7 @@ def traceable(
         raise
     except (ValueError, OverflowError, MemoryError) as e:
         raise InputError(str(e).partition("\n")[0]) from e
-    kept = tuple(name for name in names if passes((name,)))
+    kept = tuple(name for name in names if passes((name,)) is not None)
     looked_at = ", ".join(sorted(set(names) - set(kept)))
     print(f"the method looks at the value of {looked_at}: each value is a program of its own")
-    return kept
+    return trace(kept)

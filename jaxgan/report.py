@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from jaxgan import cache, evaluate, methods, plots, run, sampling
+from jaxgan import cache, evaluate, methods, plots, records, run, sampling
 from jaxgan.config import InputError
 from jaxgan.kinds import Panel, Shares
 from jaxgan.metrics.score import from_record
@@ -60,6 +60,7 @@ def make(
     *,
     seed: int = 0,
     out: str | Path | None = None,
+    data: str | None = None,
     data_dir: str | None = None,
 ) -> tuple[Path, Path]:
     """Writes report.png and report.html of a run, also of one that is still training.
@@ -69,6 +70,7 @@ def make(
       which: of its checkpoints, as for `sampling.load`.
       seed: of the latents.
       out: the folder to write to; None is the run's.
+      data: what the run's `--data` is called now, if it was moved.
       data_dir: where TFDS sets lie now, if it is elsewhere than the run's own.
 
     Returns:
@@ -80,7 +82,7 @@ def make(
     """
     path = Path(path)
     out = path if out is None else Path(out)
-    seen = gather(path, which, seed=seed, data_dir=data_dir)
+    seen = gather(path, which, seed=seed, data=data, data_dir=data_dir)
     picture = io.BytesIO()
     _sheet(seen).save(picture, "PNG")
     files = {out / "report.png": picture.getvalue(), out / "report.html": page(seen).encode()}
@@ -92,16 +94,20 @@ def make(
     return tuple(files)
 
 
-def gather(path: Path, which: str | int = "last", *, seed: int = 0, data_dir: str | None = None) -> Report:
+def gather(
+    path: Path,
+    which: str | int = "last",
+    *,
+    seed: int = 0,
+    data: str | None = None,
+    data_dir: str | None = None,
+) -> Report:
     """What is shown of a run; arguments and errors as of `make`."""
-    record = run.read(path)
+    record = records.read(path)
     generator = sampling.load(path, which, critic=True)
-    data = run.dataset(record, data_dir)
+    data = run.dataset(record, data_dir, data, path)
     scores = evaluate.read(path)
-    try:
-        rows = run.rows(path)
-    except ValueError as e:
-        raise InputError(f"{path / 'metrics.jsonl'} is damaged ({e})") from None
+    rows = records.rows(path)
     panels = generator.kind.panels(data, generator, jax.random.key(seed), rows)
     return Report(path, record, generator.config, generator.step, seed, panels, rows, scores)
 
@@ -316,7 +322,7 @@ def _commands(seen: Report) -> str:
     path = shlex.quote(str(seen.path))
     ended = max([row["step"] for row in seen.rows], default=0) >= seen.config.steps
     go_on = f"# train it for longer\njaxgan resume {path} --steps {2 * seen.config.steps}"
-    file = sampling.sample_file(run.method(seen.record)[0].kind)
+    file = sampling.sample_file(run.method(seen.record, seen.path)[0].kind)
     parts = [
         f"# train it anew\n{command(seen.record, seen.config)}",
         go_on if ended else f"# go on with it\njaxgan resume {path}",

@@ -1,6 +1,7 @@
 """A run's folder.
 
 RUN/config.json      experiment, config, loop, data, versions, git commit, devices
+    method.py        the source of a method that is not installed
     asked.npz        what the generator is asked for when it is shown, if it takes a condition
     metrics.jsonl    one line a logged step, the same bytes however often the run was resumed
     events/          TensorBoard
@@ -15,67 +16,30 @@ import dataclasses
 import fcntl
 import io
 import json
+import os
 import subprocess
 import sys
+import zlib
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Any
 
 import jax
 import numpy as np
-from pydantic import AfterValidator, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
 
-from jaxgan import cache, kinds, methods
-from jaxgan.config import InputError, first_difference, from_dict, nearest
+from jaxgan import cache, kinds, methods, origin, records
+from jaxgan.config import InputError, first_difference, from_dict
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
 
 
-def _dtype(name: str) -> str:
-    with contextlib.suppress(TypeError):
-        return np.dtype(name).name
-    raise ValueError(f"{name!r} is no type of numbers")
-
-
-Array = tuple[list[int], Annotated[str, AfterValidator(_dtype)]]
-
-
-class Trained(TypedDict):
-    """The data of a run."""
-
-    name: str
-    digest: str
-    shapes: dict[str, str]
-    facts: dict[str, Any]
-    example: NotRequired[dict[str, Array | dict[str, Array]]]  # of a batch; earlier versions have none
-
-
-class Experiment(TypedDict):
-    """Where a run's method is found again."""
-
-    module: str | None
-    file: str | None
-    kind: NotRequired[str | None]
-
-
-class Record(TypedDict):
-    """A run's config.json."""
-
-    experiment: Experiment
-    config: dict[str, Any]
-    loop: dict[str, Any]
-    data: Trained
-    versions: dict[str, str]
-    devices: list[str]
-
-
-_RECORD = TypeAdapter(Record)
-
-
 def goes_on_by(root: Path, experiment: dict[str, str | None]) -> str:
     """What to do to go on with a run."""
-    return "calling jaxgan.fit again" if experiment["module"] is None else f"`jaxgan resume {root}`"
+    if experiment["module"] is None:
+        return "calling jaxgan.fit again"
+    if experiment["file"] is None:
+        return f"jaxgan.train.resume({str(root)!r}), where its Config and make are defined"
+    return f"`jaxgan resume {root}`"
 
 
 def _commit(file: str | None) -> str | None:
@@ -94,17 +58,34 @@ def _commit(file: str | None) -> str | None:
         return None
 
 
-def create(path: Path, experiment: dict, cfg, loop, data: Dataset, devices: list, asked: dict | None) -> None:
+def create(
+    path: Path,
+    experiment: dict,
+    cfg,
+    loop,
+    data: Dataset,
+    devices: list,
+    asked: dict | None,
+    *,
+    program: str,
+    text: bytes | None = None,
+) -> None:
     """Makes a run's folder.
 
     Args:
       asked: as of `Generator`.
+      program: a digest of what a step computes.
+      text: the method's source, of one that is not installed.
 
     Raises:
       InputError: if there is a run in it already, of this configuration or of another.
     """
+    content = io.BytesIO()
+    if asked is not None:
+        np.savez_compressed(content, **asked)
     record = {
         "experiment": experiment,
+        "program": program,
         "config": dataclasses.asdict(cfg),
         "loop": dataclasses.asdict(loop),
         "data": {
@@ -114,13 +95,15 @@ def create(path: Path, experiment: dict, cfg, loop, data: Dataset, devices: list
             "facts": dict(data.facts),
             "example": _to_json(data.example(cfg.batch_size)),
         },
+        "folder": os.getcwd(),
+        "asked": None if asked is None else zlib.crc32(content.getvalue()),
         "versions": versions(),
         "commit": _commit(experiment["file"]),
         "devices": device_kinds(devices),
     }
     record = json.loads(json.dumps(record))
     if (path / "config.json").exists():
-        old = read(path)
+        old = records.read(path)
         difference = first_difference(record["config"], old["config"])
         if old["experiment"]["module"] != experiment["module"]:
             difference = (
@@ -135,9 +118,9 @@ def create(path: Path, experiment: dict, cfg, loop, data: Dataset, devices: list
         raise InputError(f"{path} exists and is no run's folder; choose another --name")
     try:
         if asked is not None:
-            content = io.BytesIO()
-            np.savez_compressed(content, **asked)
             cache.write(path / "asked.npz", content.getvalue())
+        if text is not None:
+            cache.write(path / origin.KEPT, text)
         write(path, record)
     except OSError as e:
         raise InputError(f"{path} cannot be made ({e.strerror}); choose another --out") from None
@@ -165,13 +148,13 @@ def example_of(record: dict) -> dict:
 
 def write(path: Path, record: dict) -> None:
     """Writes a run's config.json."""
-    cache.write(path / "config.json", (json.dumps(record, indent=2) + "\n").encode())
+    records.write(path / "config.json", record)
 
 
-def remember(path: Path, cfg, loop) -> None:
+def remember(path: Path, cfg, loop, program: str) -> None:
     """Puts what a resumed run was given anew into its config.json."""
-    anew = {"config": dataclasses.asdict(cfg), "loop": dataclasses.asdict(loop)}
-    write(path, read(path) | anew)
+    anew = {"config": dataclasses.asdict(cfg), "loop": dataclasses.asdict(loop), "program": program}
+    write(path, records.read(path) | anew)
 
 
 def versions() -> dict[str, str]:
@@ -183,36 +166,6 @@ def versions() -> dict[str, str]:
 def device_kinds(devices: list) -> list[str]:
     """What devices a run is on."""
     return [f"{d.platform} {d.device_kind}" for d in devices]
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A run's config.json.
-
-    Raises:
-      InputError: if the folder is missing or is no run's.
-    """
-    file = Path(path) / "config.json"
-    try:
-        text = file.read_text()
-        _RECORD.validate_json(text, strict=True)
-        return json.loads(text)
-    except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise InputError(f"{file} is damaged or not of a run ({where}: {first['msg']})") from None
-    except (FileNotFoundError, NotADirectoryError):
-        if (Path(path) / "lanes.json").is_file():
-            raise InputError(
-                f"{path} holds several lanes, each a run's folder of its own; name one"
-            ) from None
-        siblings, name = Path(path).absolute().parent, Path(path).absolute().name
-        names = [p.name for p in siblings.iterdir() if p.name != name] if siblings.is_dir() else []
-        hint = nearest(name, names)
-        raise InputError(
-            f"{path} is no run's folder (it has no config.json){hint}; `jaxgan list` shows all runs"
-        ) from None
-    except (OSError, ValueError) as e:
-        raise InputError(f"{file} is damaged ({e})") from None
 
 
 @contextlib.contextmanager
@@ -230,62 +183,72 @@ def locked(path: Path):
         yield
 
 
-def method(record: dict) -> tuple[methods.Method, Any]:
+def method(record: dict, path: Path | None = None) -> tuple[methods.Method, Any]:
     """The run's method and its config.
 
+    Args:
+      path: the run's folder, in which the method's source may be kept.
+
     Raises:
-      InputError: if its experiment cannot be found, or it is of an earlier version.
+      InputError: if its experiment cannot be found, or is not to be run without the user's word.
     """
-    if "example" not in record["data"]:
-        raise InputError("the run was made by an earlier version, whose numbers were others; train it anew")
-    module = methods.imported(record["experiment"])
+    module = origin.module(record["experiment"], path)
     name = record["experiment"].get("kind")
     kind = kinds.default if name is None else getattr(module, name, None)
     if not isinstance(kind, Kind):
         raise InputError(f"{record['experiment']['file']} no longer has the kind of data {name!r} of the run")
+    if not (dataclasses.is_dataclass(getattr(module, "Config", None)) and hasattr(module, "make")):
+        raise InputError(f"{record['experiment']['file']} no longer has the run's Config and make")
     return methods.method_of(module, kind), from_dict(module.Config, record["config"])
 
 
-def dataset(record: dict, data_dir: str | None = None) -> Dataset:
+def dataset(
+    record: dict, data_dir: str | None = None, data: str | None = None, path: Path | None = None
+) -> Dataset:
     """The data set that a run was trained on.
 
     Args:
       data_dir: where TFDS sets lie now, if it is elsewhere than the run's own.
+      data: what its `--data` is called now, if it was moved.
+      path: as for `method`.
 
     Raises:
       InputError: if it cannot be read, or its contents are no longer those.
     """
-    of, cfg = method(record)
-    data = of.kind.load(cfg, data_dir or record["loop"]["data_dir"])
-    return checked(record, data)
+    of, cfg = method(record, path)
+    found = of.kind.load(at(record, cfg, data), data_dir or record["loop"]["data_dir"])
+    return checked(record, found)
+
+
+def at(record: dict, cfg, data: str | None = None):
+    """A run's config with its data where they are now: a relative path was meant from the folder in which the
+    run was started.
+
+    Args:
+      data: what `--data` is called now.
+
+    Raises:
+      InputError: if the config has no `data`.
+    """
+    own = getattr(cfg, "data", None)
+    if data is not None:
+        if own is None:
+            raise InputError(f"--data {data}: {record['data']['name']} is not named by --data")
+        return dataclasses.replace(cfg, data=data)
+    kind, colon, where = own.partition(":") if isinstance(own, str) else ("", "", "")
+    there = Path(record["folder"], where)
+    if colon and kind != "tfds" and not Path(where).expanduser().exists() and there.exists():
+        print(f"{own} is taken from {record['folder']}", file=sys.stderr)
+        return dataclasses.replace(cfg, data=f"{kind}:{there}")
+    return cfg
 
 
 def checked(record: dict, data: Dataset) -> Dataset:
-    """The data, if they are what the run was trained on.
+    """The data, by the name that the run has for them, if they are what it was trained on.
 
     Raises:
       InputError: if they are not.
     """
     if data.digest != record["data"]["digest"]:
         raise InputError(f"{data.name} is no longer what the run was trained on: its contents differ")
-    return data
-
-
-def rows(path: Path) -> list[dict]:
-    """The rows of a run's metrics.jsonl, [] if it has none yet."""
-    try:
-        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # a last line may be cut off
-
-
-def find(root: Path) -> list[Path]:
-    """The runs below a folder, oldest first."""
-    found = [p.parent for p in Path(root).glob("**/config.json")]
-    return sorted(found, key=lambda p: (p / "config.json").stat().st_mtime)
-
-
-def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:
-    """The steps that a run has checkpoints of, ascending."""
-    return sorted(int(p.name) for p in (path / folder).glob("*") if p.name.isdigit())
+    return dataclasses.replace(data, name=record["data"]["name"])

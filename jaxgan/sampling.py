@@ -1,8 +1,10 @@
 """A generator to sample from, and what it is asked for."""
 
 import dataclasses
+import io
 import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgan import checkpoint, kinds, memory, random, run, steps
+from jaxgan import checkpoint, kinds, memory, origin, random, records, run, steps
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers
@@ -212,15 +214,22 @@ class Generator:
         return Made(samples, asked, critic, self.step)
 
 
-def _asked(path: Path) -> dict | None:
+def _asked(path: Path, checksum: int | None) -> dict | None:
     """What a run's generator is asked for in turn, None if it takes no condition."""
-    try:
-        with np.load(path / "asked.npz", allow_pickle=False) as file:
-            return dict(file)
-    except FileNotFoundError:
+    if checksum is None:
         return None
+    file = path / "asked.npz"
+    try:
+        content = file.read_bytes()
+        if zlib.crc32(content) != checksum:
+            raise ValueError("its checksum is off")
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            return dict(found)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as e:
-        raise InputError(f"{path / 'asked.npz'} is damaged ({e})") from None
+        raise InputError(
+            f"{file} is damaged ({e}): put it back as it was; a run of the same command with --steps 1 makes "
+            "the same"
+        ) from None
 
 
 def load(
@@ -230,6 +239,7 @@ def load(
     gan: GAN | None = None,
     kind: Kind | None = None,
     critic: bool = False,
+    trust: bool = False,
 ) -> Generator:
     """The generator of a run, its average where one was kept.
 
@@ -240,14 +250,17 @@ def load(
       gan: the game of a run that `jaxgan.fit` made; that of any other is found.
       kind: of its data; the default if not given.
       critic: whether D is wanted as well.
+      trust: lets code that came with the run be executed; you have read it.
 
     Raises:
-      InputError: if there is no such run or checkpoint.
+      InputError: if there is no such run or checkpoint, or its code was not run here before.
     """
     path = Path(path)
-    record = run.read(path)
+    record = records.read(path)
+    if trust:
+        origin.trust(record["experiment"], path)
     if gan is None:
-        of, cfg = run.method(record)
+        of, cfg = run.method(record, path)
     else:
         cfg = from_dict(Fit, record["config"])
         opts = Optimizers(optax.identity(), optax.identity(), 0.5 if cfg.averaged else None)
@@ -256,13 +269,18 @@ def load(
     initial = partial(initial_state, of.make, cfg, run.example_of(record))
     abstract = jax.eval_shape(initial)
     averaged = abstract.g.ema is not None
-    known = {"config": cfg, "kind": of.kind, "facts": record["data"]["facts"], "asked": _asked(path)}
+    known = {
+        "config": cfg,
+        "kind": of.kind,
+        "facts": record["data"]["facts"],
+        "asked": _asked(path, record["asked"]),
+    }
     if which == 0:
         state = initial()
         d = state.d.variables if critic and gan.critic else None
         return Generator(gan, state.g.averaged, **known, step=0, averaged=averaged, d_variables=d)
     folder = path / ("best" if which == "best" else "checkpoints")
-    found = run.checkpoints(path, folder.name)
+    found = records.checkpoints(path, folder.name)
     if not found:
         raise InputError(f"{path} has no checkpoint in {folder.name}/ yet")
     if which == "last":

@@ -15,7 +15,7 @@ import tyro
 from annotated_types import Ge, Le
 from tqdm import tqdm
 
-from jaxgan import cache, evaluate, kinds, lanes, methods, parallel, program, run, sampling
+from jaxgan import cache, evaluate, kinds, lanes, methods, origin, parallel, program, records, run, sampling
 from jaxgan.config import Count, InputError, Natural, check, from_dict
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
@@ -125,20 +125,36 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
     if loop.name is not None and Path(loop.name).name != loop.name:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
+    module = sys.modules[type(cfg).__module__]
     experiment = methods.experiment_of(type(cfg), kind)
-    method = methods.method_of(sys.modules[type(cfg).__module__], kind)
+    method = methods.method_of(module, kind)
     root = Path(loop.out) / methods.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
     data = kind.load(method.complete(cfg), loop.data_dir)
     for own in lanes.configs(cfg, 1, loop.lanes).values() if loop.lanes else ():
         if kind.load(method.complete(own), loop.data_dir).digest != data.digest:
             field = loop.lanes.partition("=")[0]
             raise InputError(f"--lanes {loop.lanes}: {field} decides the data; start a run for each value")
-    return begin(method, experiment, cfg, loop, data, root)
+    text = None if origin.is_installed(module) else origin.text_of(module)
+    if text is not None:
+        origin.remember(text, origin.file_of(module))
+    return begin(method, experiment, cfg, loop, data, root, text)
 
 
-def begin(method: methods.Method, experiment: dict, cfg, loop: Loop, data: Dataset, root: Path) -> dict:
-    """Makes the folder of a method's run on some data, and trains."""
-    methods.check_wanted()
+def begin(
+    method: methods.Method,
+    experiment: dict,
+    cfg,
+    loop: Loop,
+    data: Dataset,
+    root: Path,
+    text: bytes | None = None,
+) -> dict:
+    """Makes the folder of a method's run on some data, and trains.
+
+    Args:
+      text: the method's source, to be kept in the folder.
+    """
+    origin.check_wanted()
     configs = {
         name: check(_as_data(method.complete(own), data))
         for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
@@ -153,70 +169,95 @@ def begin(method: methods.Method, experiment: dict, cfg, loop: Loop, data: Datas
     if lanes.several(paths):
         lanes.check_free(root)
     for name, path in paths.items():
-        run.create(path, experiment, configs[name], alone, data, devices, asked)
+        own = configs[name]
+        digest = programs(own).digest
+        run.create(path, experiment, own, alone, data, devices, asked, program=digest, text=text)
     if lanes.several(paths):
         lanes.write(root, list(paths))
     return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
 
 
-def resume(path: str | Path, **changes) -> dict:
+def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **changes) -> dict:
     """Goes on with a run from its newest whole checkpoint. Returns the scores.
 
     Args:
       path: a run's folder, or that of several lanes.
+      trust: lets code that came with the run be executed; you have read it.
+      data: what the run's `--data` is called now, if it was moved.
       changes: fields of `Loop`, and `steps`, that shall differ from the run's own from now on.
 
     Raises:
-      InputError, Stopped: as `start`; also if the data set is not what it was.
+      InputError, Stopped: as `start`; also if the data set is not what it was, or the run's code was not run
+        here before.
     """
     root = Path(path)
     paths = {name: root / name for name in lanes.read(root)} or {"": root}
-    records = {name: run.read(p) for name, p in paths.items()}
-    record = next(iter(records.values()))
+    runs = {name: records.read(p) for name, p in paths.items()}
+    record = next(iter(runs.values()))
     changed = {k: v for k, v in changes.items() if k != "steps"}
     loop = check(dataclasses.replace(from_dict(Loop, record["loop"]), **changed))
+    if trust:
+        origin.trust(record["experiment"], next(iter(paths.values())))
     configs = {}
-    for name, own in records.items():
-        method, old = run.method(own)
-        configs[name] = check(dataclasses.replace(old, steps=changes.get("steps", old.steps)))
-    return go_on(method, root, records, configs, loop, run.dataset(record, loop.data_dir))
+    for name, own in runs.items():
+        method, old = run.method(own, paths[name])
+        here = old if data is None else run.at(own, old, data)
+        configs[name] = check(dataclasses.replace(here, steps=changes.get("steps", old.steps)))
+    found = run.dataset(record, loop.data_dir, data, next(iter(paths.values())))
+    return go_on(method, root, runs, configs, loop, found)
 
 
 def go_on(
-    method: methods.Method, root: Path, records: dict[str, dict], configs: dict, loop: Loop, data: Dataset
+    method: methods.Method, root: Path, runs: dict[str, dict], configs: dict, loop: Loop, data: Dataset
 ) -> dict:
-    """Goes on with the lanes below a folder, whose config.json are the records, under new configs."""
-    paths = {name: root / name for name in records}
+    """Goes on with the lanes below a folder, whose config.json are the runs, under new configs."""
+    paths = {name: root / name for name in runs}
     for name, cfg in configs.items():
-        run.checked(records[name], data)
-        if (step := max(run.checkpoints(paths[name]), default=0)) > cfg.steps:
+        run.checked(runs[name], data)
+        if (step := max(records.checkpoints(paths[name]), default=0)) > cfg.steps:
             raise InputError(f"{paths[name]} is at step {step} already; give no fewer --steps")
     devices = devices_for(next(iter(configs.values())), loop, data)
     programs = _programs(method, configs.values(), loop, data, devices)
     now = {"versions": run.versions(), "devices": run.device_kinds(devices)}
     for what, value in now.items():
-        if before := next((r[what] for r in records.values() if r[what] != value), None):
+        if before := next((r[what] for r in runs.values() if r[what] != value), None):
             print(f"{what} before: {before}, now: {value}")
             print("so the run goes on to float tolerance, not bit for bit")
-    extended = {name: configs[name].steps > record["config"]["steps"] for name, record in records.items()}
+    if all(r["versions"] == now["versions"] and r["devices"] == now["devices"] for r in runs.values()):
+        before = {name: from_dict(type(configs[name]), r["config"]) for name, r in runs.items()}
+        same = programs if before == configs else _programs(method, before.values(), loop, data, devices)
+        _tell_changes(runs, loop, {name: same(cfg).digest for name, cfg in before.items()})
+    extended = {name: configs[name].steps > record["config"]["steps"] for name, record in runs.items()}
     return _fit(root, paths, configs, loop, data, programs, extended)
+
+
+def _tell_changes(runs: dict[str, dict], loop: Loop, digests: dict[str, str]) -> None:
+    """A line says if a step computes something else than it did, apart from what was asked for."""
+    if any(r["loop"]["accumulate"] != loop.accumulate for r in runs.values()):
+        print("another --accumulate: the run goes on to float tolerance, not bit for bit")
+    elif any(digests[name] != record["program"] for name, record in runs.items()):
+        print(
+            "a step computes something else than when the run began: its losses, networks or optimisers have"
+        )
+        print("been edited, so it goes on, but not as it would have")
 
 
 def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, devices: list) -> Callable:
     """cfg -> its program; configs that differ in a seed and in numbers alone share one."""
-    names, known = {}, {}
+    forms, known = {}, {}
 
     def program_of(cfg) -> Program:
         numbers = program.arguments(cfg)
         static = tuple(getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name not in numbers)
         form = tuple(numbers), static
-        if form not in names:
-            names[form] = program.traceable(
+        if form not in forms:
+            forms[form] = program.traceable(
                 method, cfg, data, tuple(devices), loop.accumulate, lanes=len(configs)
             )
-        key = form, tuple(numbers[name] for name in numbers if name not in names[form])
+        traced = forms[form]
+        key = form, tuple(numbers[name] for name in numbers if name not in traced.names)
         if key not in known:
-            known[key] = Program(method, cfg, names[form], data, tuple(devices), loop.accumulate)
+            known[key] = traced if traced.cfg == cfg else dataclasses.replace(traced, cfg=cfg)
         return known[key]
 
     for cfg in configs:  # built before a folder is made
@@ -255,12 +296,13 @@ def _fit(
                 for (name, path), cfg in zip(paths.items(), configs.values(), strict=True)
             ]
             for lane in all_lanes:
-                run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1, lanes=None))
+                alone = dataclasses.replace(loop, seeds=1, lanes=None)
+                run.remember(lane.path, lane.cfg, alone, lane.program.digest)
                 lane.progress["stale"] *= not extended[lane.name]
             _loop(all_lanes, loop, caught)
         steps = sorted({lane.step for lane in all_lanes})
         at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-        how = run.goes_on_by(root, run.read(all_lanes[0].path)["experiment"])
+        how = run.goes_on_by(root, records.read(all_lanes[0].path)["experiment"])
         if caught:
             print(f"stopped at {at}; go on by {how}", file=sys.stderr)
             raise Stopped(caught[0])
@@ -349,6 +391,7 @@ def _loop(all_lanes: list[Lane], loop: Loop, caught: list) -> None:
                 f"{lane.name or 'the run'}: no better score in {loop.patience}: stopped at step {lane.step}"
             )
         lane.latest.wait_until_finished()
+        lanes.forget_worse(lane)
 
 
 def _bar(all_lanes: list[Lane]) -> tqdm:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import jaxgan.kinds.images
 from experiments import gan
-from jaxgan import cli, compare, evaluate, run, sampling, train
+from jaxgan import cli, compare, evaluate, records, run, sampling, train
 from jaxgan.config import InputError
 from jaxgan.train import Loop
 
@@ -49,7 +49,7 @@ def test_it_repeats_what_training_said(trained):
     after = _records(trained)
     assert {r["name"]: r for r in after} == {r["name"]: r for r in before}
     assert len(after) == len(before)
-    assert run.read(trained)["config"]["steps"] == 20  # the run itself is as it was
+    assert records.read(trained)["config"]["steps"] == 20  # the run itself is as it was
 
 
 def test_the_usual_metrics_are_added_and_printed_with_their_protocol(trained, capsys):
@@ -87,7 +87,9 @@ def test_step_0_is_the_untrained_generator(trained):
     cli.main(["evaluate", str(trained), *FAST, "--metrics", "fd", "--checkpoint", "0"])
     untrained = sampling.load(trained, 0)
     assert untrained.step == 0
-    again = sampling.initial_state(gan.make, untrained.config, run.example_of(run.read(trained))).g.averaged
+    again = sampling.initial_state(
+        gan.make, untrained.config, run.example_of(records.read(trained))
+    ).g.averaged
     np.testing.assert_array_equal(*(v["params"]["Dense_0"]["kernel"] for v in (untrained.variables, again)))
     assert _by_name(trained, 0)["fcd_digits"] > 100
 
@@ -102,7 +104,7 @@ def test_other_features_and_truncation(trained):
 
 def test_images_of_others_are_scored_beside_the_data(trained, capsys):
     """The training images themselves: their distance is 0, and memorisation tells them."""
-    data = run.dataset(run.read(trained))
+    data = run.dataset(records.read(trained))
     file = trained / "copies.npz"
     np.savez(file, image=data["image"])
     before = _records(trained)
@@ -115,7 +117,7 @@ def test_images_of_others_are_scored_beside_the_data(trained, capsys):
 
 
 def test_labels_of_other_classes_are_not_taken_for_the_datas(trained, tmp_path, capsys):
-    data = run.dataset(run.read(trained))
+    data = run.dataset(records.read(trained))
     for c, name in enumerate(("zero", "one", "two")):  # which sort otherwise than 0, 1, 2
         (tmp_path / "set" / name).mkdir(parents=True)
         for i, image in enumerate(data["image"][data["label"] == c][:10]):
@@ -130,7 +132,7 @@ def test_labels_of_other_classes_are_not_taken_for_the_datas(trained, tmp_path, 
 
 
 def test_a_plan_asks_each_space_for_what_is_named_after_it(trained):
-    data = run.dataset(run.read(trained))
+    data = run.dataset(records.read(trained))
 
     def asked(metrics, n=100, conditional=True):
         options = jaxgan.kinds.images.Options(metrics=tuple(metrics), features=("classifier", "raw"))

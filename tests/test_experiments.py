@@ -62,7 +62,7 @@ def _steps(module, cfg, data, devices, length):
 def test_losses_are_built_for_two_devices(name):
     module = importlib.import_module(f"experiments.{name}")
     cfg = _small(module)
-    names = traceable(_method(module), cfg, load("digits", image_size=8), tuple(jax.devices()[:2]))
+    names = traceable(_method(module), cfg, load("digits", image_size=8), tuple(jax.devices()[:2])).names
     assert set(names) == set(arguments(cfg))
 
 

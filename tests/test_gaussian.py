@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from experiments import gaussian
-from jaxgan import cli, methods, run, train
+from jaxgan import cli, methods, records, run, train
 from jaxgan.kinds import Made
 from jaxgan.train import Loop
 
@@ -59,7 +59,7 @@ def test_a_run_is_one_as_any_other(tmp_path):
     cli.main(["evaluate", str(path), "--n", "1000"])
     cli.main(["report", str(path)])
     assert "gaussian on normal(3, 0.5)" in (path / "report.html").read_text()
-    assert run.method(run.read(path))[0].kind is gaussian.line
+    assert run.method(records.read(path))[0].kind is gaussian.line
 
 
 def test_its_kind_is_short():
@@ -103,6 +103,6 @@ def test_a_watched_score_that_is_not_finite_is_no_best(tmp_path):
     cfg = gaussian.Config(steps=30, batch_size=32, hidden=(4,))
     loop = Loop(devices=1, chunk=10, sample_every=0, evaluate_every=10)
     train.begin(method, experiment, cfg, loop, gaussian.load(cfg, None), tmp_path / "a")
-    assert run.checkpoints(tmp_path / "a", "best") == [20]
-    rows = [row for row in run.rows(tmp_path / "a") if "score/d_error" in row]
+    assert records.checkpoints(tmp_path / "a", "best") == [20]
+    rows = [row for row in records.rows(tmp_path / "a") if "score/d_error" in row]
     assert ["score/wasserstein" in row for row in rows] == [False, True, True]

@@ -11,7 +11,7 @@ import jaxgan
 ROOT = Path(jaxgan.__file__).parent
 ORDER = [
     ["config", "cache"],
-    ["memory"],
+    ["memory", "records", "origin"],
     ["game"],
     ["random"],
     ["losses"],
@@ -43,6 +43,7 @@ ORDER = [
 ]
 # What works on every kind of data: it takes from `kinds` what that package names, and knows none by itself.
 GENERAL = [
+    "records",
     "run",
     "checkpoint",
     "evaluate",

@@ -16,7 +16,7 @@ import pytest
 import jaxgan
 from experiments import mixtures
 from experiments.mixtures import PROTOCOLS, Config, complete, make
-from jaxgan import cli, run, sampling, steps, train
+from jaxgan import cli, records, run, sampling, steps, train
 from jaxgan.config import InputError
 from jaxgan.kinds.points import points
 from jaxgan.train import Loop
@@ -155,7 +155,7 @@ class TestLanes:
         for part in ("Shares of modes", "Shares over training", "mixtures on ring", "swd"):
             assert part in page
         cli.main(["resume", str(lane), "--steps", "25"])
-        assert run.checkpoints(lane)[-1] == 25
+        assert records.checkpoints(lane)[-1] == 25
 
     def test_the_table_has_every_score(self, tmp_path, capsys):
         root, found = _start(tmp_path, seeds=2)
@@ -198,9 +198,9 @@ class TestLanes:
         root = tmp_path / "own" / "a"
         assert list(json.loads((root / "lanes.json").read_text())["failed"]) == ["gp_weight-6"]
         frozen = root / "gp_weight-6"
-        assert run.checkpoints(frozen)[-1] == 13
+        assert records.checkpoints(frozen)[-1] == 13
         assert jaxgan.load(frozen).step == 13
-        rows = run.rows(frozen)
+        rows = records.rows(frozen)
         assert [row["step"] for row in rows if "d/loss" in row] == list(range(1, 14))
         train.start(cfg, Loop(**{**vars(loop), "name": "b", "lanes": "gp_weight=1,2,3"}), points)
         for name in ("gp_weight-1", "gp_weight-2"):
@@ -232,7 +232,7 @@ class TestLanes:
             train.resume(root, steps=25)
         assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
         train.resume(root, steps=35)
-        assert [run.checkpoints(root / f"seed-{i}")[-1] for i in (0, 1)] == [35, 35]
+        assert [records.checkpoints(root / f"seed-{i}")[-1] for i in (0, 1)] == [35, 35]
         jax.tree.map(
             np.testing.assert_array_equal,
             *(
@@ -244,12 +244,12 @@ class TestLanes:
     def test_lanes_of_several_lengths_end_at_their_own(self, tmp_path):
         root, _ = _start(tmp_path, seeds=2)
         for lane, total in (("seed-0", 33), ("seed-1", 27)):
-            record = run.read(root / lane)
+            record = records.read(root / lane)
             record["config"]["steps"] = total
             run.write(root / lane, record)
         found = train.resume(root)
         assert [found[lane]["step"] for lane in ("seed-0", "seed-1")] == [33, 27]
-        assert [run.checkpoints(root / lane)[-1] for lane in found] == [33, 27]
+        assert [records.checkpoints(root / lane)[-1] for lane in found] == [33, 27]
 
     def test_a_folder_of_lanes_is_no_run(self, three):
         root, _ = three
@@ -349,7 +349,7 @@ def test_lanes_that_a_signal_stopped_go_on_bit_for_bit(tmp_path):
     text, _ = one.communicate(timeout=120)
     assert one.returncode == 128 + signal.SIGTERM, text
     assert f"go on by `jaxgan resume {root}`" in text
-    at = run.checkpoints(root / "seed-0")[-1]
+    at = records.checkpoints(root / "seed-0")[-1]
     total = str(at + 13)
     for command in (
         ["jaxgan.cli", "resume", str(root), "--steps", total],

@@ -58,13 +58,13 @@ def test_a_number_that_make_looks_at_stays_static(capsys):
     cfg = Looks(**{**vars(CFG)})
     data = load("digits", image_size=8)
     devices = tuple(jax.devices()[:1])
-    names = traceable(method, cfg, data, devices)
+    names = traceable(method, cfg, data, devices).names
     assert set(arguments(cfg)) - set(names) == {"weight"}
     assert (
         capsys.readouterr().out
         == "the method looks at the value of weight: each value is a program of its own\n"
     )
-    assert set(traceable(methods.Method(gan.make), CFG, data, devices)) == set(arguments(CFG))
+    assert set(traceable(methods.Method(gan.make), CFG, data, devices).names) == set(arguments(CFG))
     assert capsys.readouterr().out == ""
 
 
@@ -120,7 +120,7 @@ def test_wherever_a_method_looks(where, capsys):
 
     cfg, data = Looks(**{**vars(CFG)}), load("digits", image_size=8)
     method = methods.Method(make, train_step=train_step, batches=batches)
-    names = traceable(method, cfg, data, tuple(jax.devices()[:2]))
+    names = traceable(method, cfg, data, tuple(jax.devices()[:2])).names
     assert set(arguments(cfg)) - set(names) == {"weight", "g_lr", "d_lr", "seed"}
     assert "looks at the value of d_lr, g_lr, seed, weight" in capsys.readouterr().out
 

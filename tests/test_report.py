@@ -17,7 +17,7 @@ import tyro
 from PIL import Image
 
 from experiments import cgan, gan
-from jaxgan import cli, plots, report, run, sampling, train
+from jaxgan import cli, plots, records, report, run, sampling, train
 from jaxgan.config import InputError
 from jaxgan.metrics.score import Protocol, Score, to_record
 from jaxgan.train import Loop
@@ -64,7 +64,7 @@ def whole(tmp_path_factory):
     """A run on labelled data, with a report beside it."""
     path = _start(tmp_path_factory.mktemp("report"), **TINY)
     (path / "scores.json").write_text(json.dumps(SCORES))
-    record = run.read(path)
+    record = records.read(path)
     record["data"]["facts"]["classes"][3] = "<b>&three"  # the names are no part of a data set's digest
     run.write(path, record)
     report.make(path)
@@ -248,7 +248,7 @@ class TestReport:
     def test_data_that_changed_since(self, plain, tmp_path, images):
         path = _copy(plain, tmp_path)
         np.savez(tmp_path / "d.npz", image=images[::-1])
-        record = run.read(path)
+        record = records.read(path)
         record["config"]["data"] = f"npz:{tmp_path / 'd.npz'}"
         run.write(path, record)
         with pytest.raises(InputError, match="no longer what the run was trained on"):

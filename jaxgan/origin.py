@@ -1,0 +1,248 @@
+"""Where the code of a run's method is, and whether it may be run: what comes with a folder is not."""
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import jaxgan
+from jaxgan import cache
+from jaxgan.config import InputError
+
+KEPT = "method.py"  # the text of a method that is not installed, in the run's folder
+PROJECT = Path(jaxgan.__file__).parents[1]  # where `experiments` lies as well
+_importing: list[str] = []  # files that are being imported
+_allowed: set[str] = set()  # digests of files that this process may run
+
+
+def digest(text: bytes | None) -> str | None:
+    """Of a source text."""
+    return None if text is None else hashlib.sha256(text).hexdigest()
+
+
+def _spec_name(module: ModuleType) -> str:
+    spec = getattr(module, "__spec__", None)
+    return spec.name if spec is not None else module.__name__
+
+
+def file_of(module: ModuleType) -> Path | None:
+    """The module's file; None of what was typed into a session."""
+    file = getattr(module, "__file__", None)
+    return None if file is None or not Path(file).is_file() else Path(file).absolute()
+
+
+def text_of(module: ModuleType) -> bytes | None:
+    """The module's source; None of what was typed into a session."""
+    file = file_of(module)
+    return None if file is None else file.read_bytes()
+
+
+@contextlib.contextmanager
+def _not_from_here() -> Iterator[None]:
+    """Without the folders that Python looks into of itself: the current one and the program's."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    before, left = list(sys.path), list(sys.path)
+    for folder in {"", os.getcwd(), str(Path(main).absolute().parent) if main else ""}:
+        with contextlib.suppress(ValueError):
+            left.remove(folder)
+    sys.path[:] = left
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _installed(name: str) -> Path | None:
+    """The file of a module that is installed, or the project's own, by its name; None if it is neither."""
+    if name == "__main__":
+        return None
+    if name.startswith("experiments."):
+        own = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
+        if own.is_file():
+            return own
+    with _not_from_here(), contextlib.suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            return Path(spec.origin).absolute()
+    return None
+
+
+def is_installed(module: ModuleType) -> bool:
+    """Whether a new process finds it by its name, from wherever it is started."""
+    name, file = _spec_name(module), file_of(module)
+    found = _installed(name)
+    return file is not None and found is not None and found.samefile(file)
+
+
+def of(module: ModuleType) -> dict[str, str | None]:
+    """Where a module is found again: its name, its file (None of what was typed) and its digest."""
+    file = file_of(module)
+    return {
+        "module": _spec_name(module),
+        "file": None if file is None else str(file),
+        "digest": digest(text_of(module)),
+    }
+
+
+def _known() -> set[str]:
+    """The digests and files that this user has run, or said to trust."""
+    with contextlib.suppress(OSError):
+        return set((cache.folder() / "trusted").read_text().split("\n"))
+    return set()
+
+
+def remember(text: bytes, file: Path | None) -> None:
+    """Notes a source as the user's own: what he has run himself, or said to trust."""
+    _allowed.add(digest(text))
+    lines = [line for line in (digest(text), file and str(file)) if line and line not in _known()]
+    if not lines:
+        return
+    with contextlib.suppress(OSError):  # without a cache it is trusted in this process alone
+        cache.folder().mkdir(parents=True, exist_ok=True)
+        with (cache.folder() / "trusted").open("a") as notes:
+            notes.write("".join(f"{line}\n" for line in lines))
+
+
+def _places(name: str, file: str | None, run: Path | None) -> list[Path]:
+    """Where a method's file may be: at its place, in the current folder, beside the run, and in it."""
+    found = [] if file is None else [Path(file)]
+    if run is not None:
+        inside = Path(*name.split(".")).with_suffix(".py") if name != "__main__" else None
+        names = {Path(file).name} if file else set()
+        names |= {str(inside), inside.name} if inside else set()
+        folders = [Path.cwd(), *Path(run).absolute().parents[:3]]
+        found += [folder / own for folder in folders for own in sorted(names)]
+        found.append(Path(run).absolute() / KEPT)
+    return [place for place in dict.fromkeys(found) if place.is_file()]
+
+
+def _chosen(experiment: dict, run: Path | None) -> tuple[Path, bytes]:
+    """The file to take for a method that is not installed, and its text.
+
+    Raises:
+      InputError: if there is none.
+    """
+    name, file = experiment["module"], experiment["file"]
+    for place in _places(name, file, run):
+        text = place.read_bytes()
+        if str(place) == file or digest(text) == experiment.get("digest"):
+            return place, text
+    if file is None:
+        raise InputError(
+            "the run's method was typed into a session: define its Config and make again, and go on there by "
+            f"jaxgan.train.resume({str(run)!r}), or save them to a file"
+        )
+    raise InputError(f"the run's method is neither installed nor at {file}; go to the folder that it is in")
+
+
+def trust(experiment: dict, run: Path) -> None:
+    """Lets a run's own code be executed, now and later: the user has read it."""
+    if experiment["module"] is not None and _installed(experiment["module"]) is None:
+        place, text = _chosen(experiment, run)
+        if digest(text) not in _allowed | _known():
+            print(f"{place} is trusted from now on, as it is", file=sys.stderr)
+        remember(text, None)
+
+
+def check_wanted() -> None:
+    """Raises InputError where a training is started by the import of a run's own file."""
+    if _importing:
+        raise InputError(
+            f"{_importing[-1]} trains when it is imported: put what starts it under "
+            "`if __name__ == '__main__':`"
+        )
+
+
+def _here(experiment: dict) -> ModuleType | None:
+    """The method's module, if this process has it already."""
+    name, file = experiment["module"], experiment["file"]
+    for module in (sys.modules["__main__"], sys.modules.get(name)):
+        if module is None or not (hasattr(module, "Config") and hasattr(module, "make")):
+            continue
+        own = of(module)
+        same_file = own["file"] == file if file is not None else own["file"] is None and name == "__main__"
+        if same_file or own["digest"] == experiment.get("digest") is not None:
+            return module
+    return None
+
+
+def module(experiment: dict, run: Path | None = None) -> ModuleType:
+    """A run's method, as a module.
+
+    Args:
+      experiment: as `of`.
+      run: the run's folder.
+
+    Raises:
+      InputError: if it is not found, is not to be run without the user's word, or cannot be imported.
+    """
+    name, file = experiment["module"], experiment["file"]
+    if name is None:
+        raise InputError("this run was made by jaxgan.fit: give its game, jaxgan.load(path, gan=gan)")
+    if (found := _here(experiment)) is not None:
+        return _told(found, experiment)
+    if (place := _installed(name)) is not None:
+        differs = digest(place.read_bytes()) != experiment.get("digest")
+        if not differs or file is None or place == Path(file) or not Path(file).is_file():
+            return _told(_import(name, place), experiment)
+    place, text = _chosen(experiment, run)
+    known = _known()
+    if digest(text) not in _allowed | known and str(place) not in known:
+        raise InputError(
+            f"the run's method is {place}, code that was not run here before: read it, and if you trust it "
+            "add --trust (in Python trust=True)"
+        )
+    if place.name == KEPT and run is not None and place.parent == Path(run).absolute():
+        print(f"{file or name} is not there: the copy in {place} is used", file=sys.stderr)
+    return _told(_import(name, place), experiment)
+
+
+def _told(found: ModuleType, experiment: dict) -> ModuleType:
+    """The module; a line says, once, if it is not the code that the run was trained by."""
+    own = of(found)
+    change = own["digest"], experiment.get("digest")
+    if change[0] != change[1] and change not in _changes:
+        _changes.add(change)
+        print(f"{own['file']} has changed since the run began", file=sys.stderr)
+    return found
+
+
+_changes: set = set()  # that were told
+
+
+def _import(name: str, place: Path) -> ModuleType:
+    """The module of a file, which finds what lies beside it if it is the user's own."""
+    words = name.split(".") if name != "__main__" else [place.stem]
+    in_place = list(place.with_suffix("").parts[-len(words) :]) == words
+    known = str(place) in _known() or _installed(name) == place
+    own = f"_method_{digest(str(place).encode())[:8]}" if not in_place or len(words) == 1 else name
+    if own in sys.modules and file_of(sys.modules[own]) == place:
+        return sys.modules[own]
+    root = str(place.parents[len(words) - 1] if in_place else place.parent)
+    if known and root not in sys.path:
+        sys.path.insert(0, root)
+    _importing.append(str(place))
+    try:
+        if own == name:
+            found = importlib.import_module(name)
+            if file_of(found) == place:
+                return found
+        spec = importlib.util.spec_from_file_location(own, place)
+        found = importlib.util.module_from_spec(spec)
+        sys.modules[own] = found
+        spec.loader.exec_module(found)
+        return found
+    except InputError:
+        sys.modules.pop(own, None)
+        raise
+    except Exception as e:
+        sys.modules.pop(own, None)
+        reason = f"{type(e).__name__}: {e}".partition("\n")[0]
+        raise InputError(f"{place} cannot be imported ({reason}); go to the folder that it is in") from e
+    finally:
+        _importing.pop()
