@@ -15,7 +15,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxgan import compare, evaluate, kinds, origin, records, report, run, sampling, train
+from jaxgan import compare, evaluate, kinds, origin, records, report, run, sampling, signals, train
 from jaxgan.config import Count, InputError, Natural, Seed, check, nearest
 from jaxgan.kinds import Kind, Made
 from jaxgan.signals import reported
@@ -325,13 +325,17 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["train"]:
-        with reported():
-            train_method(argv[1:])
-        return
     with reported():
-        commands = _commands(argv)
+        _main(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        signals.done()
+
+
+def _main(argv: list[str]) -> None:
+    if argv[:1] == ["train"]:
+        train_method(argv[1:])
+        return
+    commands = _commands(argv)
     choices = [
         Annotated[cls, tyro.conf.subcommand(name, prefix_name=False, description=cls.__doc__)]
         for name, (cls, _) in commands.items()
@@ -342,8 +346,7 @@ def main(argv: list[str] | None = None) -> None:
         description="Train methods, and work with the runs.",
         args=argv,
     )
-    with reported():
-        next(call for cls, call in commands.values() if cls is type(args))(args)
+    next(call for cls, call in commands.values() if cls is type(args))(args)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,10 @@ def _in_memory(program: Program, loop: Loop) -> Fitted:
     slot = jnp.arange(cfg.batch_size, dtype=jnp.int32)
     loop = dataclasses.replace(loop, **_NO_STOPS)
     history, step = [], 0
-    with caught_signals() as caught, tqdm(total=cfg.steps, unit="step") as bar:
+    with (
+        caught_signals(lambda: f"stopped at step {step}") as caught,
+        tqdm(total=cfg.steps, unit="step") as bar,
+    ):
         while step < cfg.steps and not caught:
             length = train.length_of(step, cfg.steps, loop)
             state, figures = program.chunk(state, given, slot, length)
@@ -150,8 +153,10 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
             train.go_on(method, out, {"": record}, {"": cfg}, loop, run.checked(record, data))
         else:
             train.begin(method, experiment, cfg, loop, data, out)
-    except Stopped:
-        print("what was trained until then is returned")
+    except Stopped as e:
+        if not records.checkpoints(out):
+            raise
+        print(f"{e.line}: what was trained until then is returned")
     example = data.example(cfg.batch_size)
     abstract = jax.eval_shape(partial(sampling.initial_state, method.make, cfg, example)).replace(frozen=())
     one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

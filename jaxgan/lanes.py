@@ -52,6 +52,7 @@ class Lane:
     events: Any  # TensorBoard's
     began: float  # in seconds, less what earlier sittings took
     pending: list = field(default_factory=list)  # (first step, figures) of chunks that are not written yet
+    begun: bool = False  # whether a chunk of it is compiled
     kept_best: int | None = None  # the best step that the newest checkpoint knows
     failed: str | None = None  # why it was frozen
 

@@ -1,80 +1,173 @@
-"""How a command ends: by a signal, by bad input, or with a warning; each a line."""
+"""How a command ends: by a signal, by bad input, by a machine that fails, or with a warning; each a line."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from jaxgan.config import InputError
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 2.0  # seconds in which the main thread may leave by itself: a compilation does not
 
 
-class Stopped(Exception):
-    """Ctrl-C or SIGTERM ended the run early, and it was saved."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM ended it early, and what was to be saved is saved."""
 
-    def __init__(self, signum: int):
-        self.signum = signum
+    def __init__(self, signum: int, line: str = ""):
+        super().__init__(line)
+        self.signum, self.line = signum, line
+
+
+@dataclass
+class _Phase:
+    """What a signal does now."""
+
+    line: Callable[[], str]  # what is said when it ends the program
+    caught: list[int] | None = None  # the first is put there, and ends nothing; None: it ends it
+    seen: int = 0  # signals, by the watching thread
+    left: threading.Event = field(default_factory=threading.Event)
+
+
+_phases: list[_Phase] = []
+_raised: list[Stopped] = []  # by the main thread, which is on its way out
+
+
+def early() -> None:
+    """From now on a signal ends the program by a line, also while it is being imported."""
+
+    def stop(signum, frame):
+        os.write(2, b"stopped before it began\n")
+        os._exit(128 + signum)
+
+    for signum in SIGNALS:
+        signal.signal(signum, stop)
+
+
+def done() -> None:
+    """From now on signals are ignored: all is said and done, and the process is about to end."""
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def _handle(signum, frame) -> None:
+    phase = _phases[-1]
+    if phase.caught == []:
+        phase.caught.append(signum)
+    else:
+        _raised.append(Stopped(signum, phase.line()))
+        raise _raised[-1]
+
+
+def _watch(fd: int) -> None:
+    """Answers signals that the main thread cannot look at, because it compiles or computes."""
+    while (signum := os.read(fd, 1)[0]) in SIGNALS:
+        phase = _phases[-1]
+        phase.seen += 1
+        if phase.caught is not None and phase.seen == 1:
+            os.write(2, b"\nstopping as soon as the run is saved; once more to stop at once\n")
+        elif not phase.left.wait(GRACE) and not (_raised and phase.left.wait(4 * GRACE)):
+            line = _raised[0].line if _raised else phase.line()
+            os.write(2, f"\n{line}\n".encode())
+            os._exit(128 + signum)
 
 
 @contextlib.contextmanager
-def reported():
-    """Bad input leaves as one line and exit status 2, a stopped run as the signal's own status; a warning is
-    a line as well."""
+def _entered(phase: _Phase) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not this thread's
+        return
+    with contextlib.ExitStack() as stack:
+        _phases.append(phase)
+        stack.callback(_phases.pop)
+        stack.callback(phase.left.set)
+        if len(_phases) == 1:
+            stack.enter_context(_watched())
+        yield
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """With a thread that sees each signal as it comes."""
+    _raised.clear()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    thread = threading.Thread(target=_watch, args=(reading,), daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    handlers = {s: signal.signal(s, _handle) for s in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, usual in handlers.items():
+            signal.signal(signum, usual)
+        signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+        os.write(writing, b"\0")
+        thread.join(GRACE)
+        if not thread.is_alive():
+            os.close(reading)
+        os.close(writing)
+
+
+def at_once(line: str | Callable[[], str]) -> contextlib.AbstractContextManager[None]:
+    """Ctrl-C or SIGTERM ends what is inside, where nothing is lost by it: `Stopped`, with the line; or after
+    a grace of two seconds the process, if it does not come to that."""
+    return _entered(_Phase(line if callable(line) else lambda: line))
+
+
+@contextlib.contextmanager
+def caught_signals(line: str | Callable[[], str]) -> Iterator[list[int]]:
+    """Yields a list that the first Ctrl-C or SIGTERM is put into; a second one is as in `at_once`."""
+    phase = _Phase(line if callable(line) else lambda: line, [])
+    with _entered(phase):
+        yield phase.caught
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def trouble(e: OSError) -> str:
+    """A line on what the machine refused, and what to do."""
+    what = f"{e.filename}: {e.strerror}" if e.filename and e.strerror else str(e).partition("\n")[0]
+    if e.errno in FULL:
+        return f"{what}; make room and do it again"
+    if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}; get the right to write there, or choose another folder"
+    return what
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Bad input leaves as one line and exit status 2, what the machine refuses with 1, a stopped run as the
+    signal's own status; a warning is a line as well."""
+    from jaxgan.config import InputError  # a fifth of a second, in which a signal may come
 
     def line(message, category, *_, **__):
         return f"{'warning' if category is UserWarning else category.__name__}: {message}\n"
 
     usual, warnings.formatwarning = warnings.formatwarning, line
     try:
-        yield
+        with at_once("stopped before it was done"):
+            yield
     except InputError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
+        _end(f"error: {e}", 2)
     except Stopped as e:
-        sys.exit(128 + e.signum)
+        _end(e.line, 128 + e.signum)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        _end("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end("", 128 + signal.SIGPIPE)
+    except OSError as e:
+        _end(f"error: {trouble(e)}", 1)
     finally:
         warnings.formatwarning = usual
 
 
-@contextlib.contextmanager
-def raised_signals():
-    """Ctrl-C or SIGTERM raises `Stopped`, where nothing is lost by it."""
-
-    def stop(signum, frame):
-        raise Stopped(signum)
-
-    with _handled_by(stop):
-        yield
-
-
-@contextlib.contextmanager
-def _handled_by(handler):
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are not this thread's
-        return
-    old = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for signum, usual in old.items():
-            signal.signal(signum, usual)
-
-
-@contextlib.contextmanager
-def caught_signals():
-    """Yields a list that the first Ctrl-C or SIGTERM is put into; a second one ends at once."""
-    caught: list[int] = []
-
-    def note(signum, frame):
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(signum)
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nstopping as soon as the run is saved; once more to stop at once\n")
-
-    with _handled_by(note):
-        yield caught
+def _end(line: str, status: int) -> None:
+    if line:
+        print(line, file=sys.stderr)
+    sys.exit(status)

@@ -15,13 +15,26 @@ import tyro
 from annotated_types import Ge, Le
 from tqdm import tqdm
 
-from jaxgan import cache, evaluate, kinds, lanes, methods, origin, parallel, program, records, run, sampling
+from jaxgan import (
+    cache,
+    evaluate,
+    kinds,
+    lanes,
+    methods,
+    origin,
+    parallel,
+    program,
+    records,
+    run,
+    sampling,
+    signals,
+)
 from jaxgan.config import Count, InputError, Natural, check, from_dict
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
 from jaxgan.program import Program
-from jaxgan.signals import Stopped, caught_signals, raised_signals, reported
+from jaxgan.signals import Stopped, at_once, caught_signals, reported
 
 
 @dataclass(frozen=True)
@@ -107,9 +120,12 @@ def main(
     module = sys.modules[config_class.__module__]
     if getattr(module, "make", None) is not make:
         raise TypeError(f"{module.__name__}: Config and make must be of one module, under these names")
-    command = tyro.cli(Command, args=argv, description=module.__doc__)
     with reported():
-        start(command.config, command.loop, kind)
+        command = tyro.cli(Command, args=argv, description=module.__doc__)
+        with at_once("stopped before the first step"):
+            start(command.config, command.loop, kind)
+    if argv is None:
+        signals.done()
 
 
 def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
@@ -276,42 +292,37 @@ def _fit(
 ) -> dict:
     if loop.cache:
         cache.keep_compilations()
-    with contextlib.ExitStack() as stack:
+    how = run.goes_on_by(root, records.read(next(iter(paths.values())))["experiment"])
+
+    def where() -> str:
+        steps = sorted({lane.step for lane in all_lanes}) or [0]
+        at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+        return f"stopped at {at}; go on by {how}"
+
+    all_lanes: list[Lane] = []
+    with contextlib.ExitStack() as stack, at_once(where):
         for path in paths.values():
             stack.enter_context(run.locked(path))
             evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
-        with caught_signals() as caught:
-            first = programs(next(iter(configs.values())))
-            devices, kind = list(first.devices), first.method.kind
-            size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
-            told = f", {len(paths)} lanes" if lanes.several(paths) else ""
-            print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}")
-            for remark in data.remarks:
-                print(f"  {remark}")
-            judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
-            arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
-            inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)
-            all_lanes = [
-                stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
-                for (name, path), cfg in zip(paths.items(), configs.values(), strict=True)
-            ]
-            for lane in all_lanes:
-                alone = dataclasses.replace(loop, seeds=1, lanes=None)
-                run.remember(lane.path, lane.cfg, alone, lane.program.digest)
-                lane.progress["stale"] *= not extended[lane.name]
-            _loop(all_lanes, loop, caught)
-        steps = sorted({lane.step for lane in all_lanes})
-        at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-        how = run.goes_on_by(root, records.read(all_lanes[0].path)["experiment"])
-        if caught:
-            print(f"stopped at {at}; go on by {how}", file=sys.stderr)
-            raise Stopped(caught[0])
-        try:
-            with raised_signals():
-                done = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
-        except Stopped:
-            print(f"stopped at {at}, in the closing scores; go on by {how}", file=sys.stderr)
-            raise
+        first = programs(next(iter(configs.values())))
+        devices, kind = list(first.devices), first.method.kind
+        size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
+        told = f", {len(paths)} lanes" if lanes.several(paths) else ""
+        print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}")
+        for remark in data.remarks:
+            print(f"  {remark}")
+        judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
+        arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
+        inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)
+        for (name, path), cfg in zip(paths.items(), configs.values(), strict=True):
+            lane = stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
+            all_lanes.append(lane)
+            alone = dataclasses.replace(loop, seeds=1, lanes=None)
+            run.remember(lane.path, lane.cfg, alone, lane.program.digest)
+            lane.progress["stale"] *= not extended[lane.name]
+        _loop(all_lanes, loop, where)
+        with at_once(lambda: where().replace(";", ", in the closing scores;")):
+            done = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
         failed = {lane.name: lane.failed for lane in all_lanes if lane.failed is not None}
         if lanes.several(paths):
             lanes.summary(root, {name: found for name, (_, found) in done.items()}, failed)
@@ -352,20 +363,36 @@ def _advance(group: list[Lane], length: int, together: bool) -> None:
             lane.step += length
 
 
-def _loop(all_lanes: list[Lane], loop: Loop, caught: list) -> None:
-    """Trains every lane to its last step, to the end of patience, or until a signal is caught."""
+def _loop(all_lanes: list[Lane], loop: Loop, where: Callable) -> None:
+    """Trains every lane to its last step, to the end of patience, or until a signal is caught.
+
+    Args:
+      where: () -> a line on where it is, and how to go on.
+
+    Raises:
+      Stopped: if one was, and all is saved.
+    """
     on_cpu = all_lanes[0].program.devices[0].platform == "cpu"
     together = not on_cpu if loop.together is None else loop.together
 
     def under_way(lane: Lane) -> bool:
         return lane.failed is None and lane.step < lane.cfg.steps and not lane.spent
 
-    with _bar(all_lanes) as bar:
+    def advance(group: list[Lane], length: int) -> None:
+        compiled = all(lane.begun for lane in group)
+        # Until the first chunk is compiled nothing is lost.
+        with contextlib.nullcontext() if compiled else at_once(where):
+            _advance(group, length, together)
+        for lane in group:
+            lane.begun = True
+
+    at_once_line = lambda: where().replace(";", ", without the steps since its checkpoint;")  # noqa: E731
+    with _bar(all_lanes) as bar, caught_signals(at_once_line) as caught:
         while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught:
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
             length = length_of(step, min(lane.cfg.steps for lane in group), loop)
-            _advance(group, length, together)
+            advance(group, length)
             step += length
             for lane in group:
                 with lanes.guarded(lane):
@@ -392,6 +419,8 @@ def _loop(all_lanes: list[Lane], loop: Loop, caught: list) -> None:
             )
         lane.latest.wait_until_finished()
         lanes.forget_worse(lane)
+    if caught:
+        raise Stopped(caught[0], where())
 
 
 def _bar(all_lanes: list[Lane]) -> tqdm:

@@ -10,6 +10,7 @@ import jaxgan
 
 ROOT = Path(jaxgan.__file__).parent
 ORDER = [
+    ["signals"],
     ["config", "cache"],
     ["memory", "records", "origin"],
     ["game"],
@@ -35,11 +36,11 @@ ORDER = [
     ["compare"],
     ["report"],
     ["program"],
-    ["signals"],
     ["lanes"],
     ["train"],
     ["fitting"],
     ["cli"],
+    ["__main__"],
 ]
 # What works on every kind of data: it takes from `kinds` what that package names, and knows none by itself.
 GENERAL = [
