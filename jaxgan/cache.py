@@ -1,6 +1,9 @@
 """Files written whole or not at all, and what is kept between runs in the user's cache folder."""
 
+import contextlib
 import os
+import sys
+import warnings
 from pathlib import Path
 
 
@@ -15,8 +18,30 @@ def write(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all, also where two processes write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+_told: set[Path] = set()  # folders of which it was said already that nothing can be kept there
+
+
+def _tell(place: Path, e: OSError) -> None:
+    if place not in _told:
+        _told.add(place)
+        print(f"nothing can be kept in {place} ({e.strerror}): it is made anew each time", file=sys.stderr)
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Writes a file in the cache folder; where that is not to be, a line says so, and all goes on without."""
+    try:
+        write(path, content)
+    except OSError as e:
+        _tell(folder(), e)
 
 
 def keep_compilations() -> None:
@@ -24,6 +49,14 @@ def keep_compilations() -> None:
     import jax  # half a second, for which no reader of records need wait
 
     if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder() / "xla"))
+        place = folder() / "xla"
+        try:
+            write(place / "probe", bytes(100_000))
+        except OSError as e:
+            _tell(folder(), e)
+            return
+        # Later on, what cannot be kept is of no account.
+        warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
+        jax.config.update("jax_compilation_cache_dir", str(place))
         # The forty small programs of a run take five seconds together.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -19,8 +19,22 @@ from jaxgan.config import InputError
 from jaxgan.game import GANState
 
 
+def _expected_noise(report) -> None:
+    """Reads that were under way beside one that failed complain of the event loop it took with it."""
+    if "Event loop is closed" not in str(report.exc_value):
+        sys.__unraisablehook__(report)
+
+
+def _quietly() -> None:
+    """From now on a checkpoint that cannot be read or written is told of by us alone, in one line."""
+    sys.unraisablehook = _expected_noise
+    for name in ("asyncio", "absl"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def manager(folder: Path, keep: int | None) -> ocp.CheckpointManager:
     """Of the checkpoints in a folder, of which the newest `keep` are kept; all, if it is None."""
+    _quietly()
     return ocp.CheckpointManager(
         folder.absolute(),
         options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -96,19 +110,6 @@ def _check_sums(saved: dict[str, list], found) -> None:
     for path, own in _sums(found).items():
         if own != saved[path]:
             raise OSError(f"the checksum of {path} is off")
-
-
-def _expected_noise(report) -> None:
-    """Reads that were under way beside one that failed complain of the event loop it took with it."""
-    if "Event loop is closed" not in str(report.exc_value):
-        sys.__unraisablehook__(report)
-
-
-def _quietly() -> None:
-    """From now on a checkpoint that cannot be read is told of by us alone, in one line."""
-    sys.unraisablehook = _expected_noise
-    for name in ("asyncio", "absl"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _try_newest_first(steps: list[int], folder: Path, read: Callable) -> tuple[Any, dict[int, str]]:

@@ -325,7 +325,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command `jaxgan`."""
-    with reported():
+    with reported(own=argv is None):
         _main(sys.argv[1:] if argv is None else argv)
     if argv is None:
         signals.done()

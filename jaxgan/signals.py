@@ -126,48 +126,90 @@ def caught_signals(line: str | Callable[[], str]) -> Iterator[list[int]]:
         yield phase.caught
 
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+class Refused(Exception):
+    """The machine refused something; the message is a line that says what to do."""
 
 
-def trouble(e: OSError) -> str:
-    """A line on what the machine refused, and what to do."""
-    what = f"{e.filename}: {e.strerror}" if e.filename and e.strerror else str(e).partition("\n")[0]
-    if e.errno in FULL:
-        return f"{what}; make room and do it again"
-    if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{what}; get the right to write there, or choose another folder"
-    return what
+_CODES = {  # as storage libraries spell what the system says by a number
+    errno.ENOSPC: ("No space left on device", "RESOURCE_EXHAUSTED"),
+    errno.EACCES: ("Permission denied", "PERMISSION_DENIED"),
+    errno.EROFS: ("Read-only file system",),
+    errno.EFBIG: ("File too large",),
+}
+
+
+def trouble(e: BaseException | None) -> str | None:
+    """A line on what the machine refused, and what to do; None if an exception is of another kind."""
+    while e is not None:
+        text = str(e)
+        spelled = [code for code, words in _CODES.items() if any(word in text for word in words)]
+        if isinstance(e, OSError) or spelled:
+            code = e.errno if isinstance(e, OSError) and e.errno else (spelled or [None])[0]
+            place = f"{e.filename}: " if isinstance(e, OSError) and e.filename else ""
+            what = place + (os.strerror(code) if code else text.partition("\n")[0])
+            if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                return f"{what}; make room"
+            if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return f"{what}; get the right to write there, or choose another folder"
+            return what
+        e = e.__cause__ or e.__context__
+    return None
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
+def quiet_threads() -> Iterator[None]:
+    """What threads in the background cannot write is told by the main one alone, which cannot either."""
+    usual = threading.excepthook
+
+    def hook(args):
+        if trouble(args.exc_value) is None:
+            usual(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
+
+
+@contextlib.contextmanager
+def reported(own: bool = False) -> Iterator[None]:
     """Bad input leaves as one line and exit status 2, what the machine refuses with 1, a stopped run as the
-    signal's own status; a warning is a line as well."""
+    signal's own status; a warning is a line as well.
+
+    Args:
+      own: whether the process ends then: nothing more is said.
+    """
     from jaxgan.config import InputError  # a fifth of a second, in which a signal may come
 
     def line(message, category, *_, **__):
         return f"{'warning' if category is UserWarning else category.__name__}: {message}\n"
 
+    def end(line: str, status: int) -> None:
+        if line:
+            print(line, file=sys.stderr, flush=True)
+        if own:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.exit(status)
+
     usual, warnings.formatwarning = warnings.formatwarning, line
     try:
-        with at_once("stopped before it was done"):
+        with at_once("stopped before it was done"), quiet_threads():
             yield
     except InputError as e:
-        _end(f"error: {e}", 2)
+        end(f"error: {e}", 2)
     except Stopped as e:
-        _end(e.line, 128 + e.signum)
+        end(e.line, 128 + e.signum)
     except KeyboardInterrupt:
-        _end("interrupted", 128 + signal.SIGINT)
+        end("interrupted", 128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _end("", 128 + signal.SIGPIPE)
-    except OSError as e:
-        _end(f"error: {trouble(e)}", 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        end("", 128 + signal.SIGPIPE)
+    except Refused as e:
+        end(f"error: {e}", 1)
+    except Exception as e:
+        if (told := trouble(e)) is None:
+            raise
+        end(f"error: {told}", 1)
     finally:
         warnings.formatwarning = usual
-
-
-def _end(line: str, status: int) -> None:
-    if line:
-        print(line, file=sys.stderr)
-    sys.exit(status)

@@ -120,7 +120,7 @@ def main(
     module = sys.modules[config_class.__module__]
     if getattr(module, "make", None) is not make:
         raise TypeError(f"{module.__name__}: Config and make must be of one module, under these names")
-    with reported():
+    with reported(own=argv is None):
         command = tyro.cli(Command, args=argv, description=module.__doc__)
         with at_once("stopped before the first step"):
             start(command.config, command.loop, kind)
@@ -300,7 +300,7 @@ def _fit(
         return f"stopped at {at}; go on by {how}"
 
     all_lanes: list[Lane] = []
-    with contextlib.ExitStack() as stack, at_once(where):
+    with _told_how(how), contextlib.ExitStack() as stack, at_once(where):
         for path in paths.values():
             stack.enter_context(run.locked(path))
             evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
@@ -330,6 +330,19 @@ def _fit(
             raise InputError(", ".join(f"{name}: {told}" if name else told for name, told in failed.items()))
         results = {name: result for name, (result, _) in done.items()}
         return results if lanes.several(paths) else results[""]
+
+
+@contextlib.contextmanager
+def _told_how(how: str):
+    """What the machine refuses is told with how to go on: what was saved is whole."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as e:
+        if (told := signals.trouble(e)) is None:
+            raise
+        raise signals.Refused(f"{told}, then go on by {how}: what was saved is whole") from e
 
 
 def _due(step: int, every: int) -> bool:

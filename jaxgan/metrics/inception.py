@@ -256,7 +256,7 @@ def _published() -> tuple[Path, bytes]:
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
         raise InputError(f"{URL} is not the published file: its SHA-256 is {found}, not {SHA256}")
-    cache.write(path, content)
+    cache.keep(path, content)
     return path, content
 
 

@@ -130,5 +130,5 @@ def cached(data: Dataset) -> Judge:
             path.unlink()  # cut short or of another kind: train it anew
     print(f"training a judge of {data.name}, once for these data", flush=True)
     trained = train(data)
-    cache.write(path, serialization.msgpack_serialize(trained._asdict()))
+    cache.keep(path, serialization.msgpack_serialize(trained._asdict()))
     return trained

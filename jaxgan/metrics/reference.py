@@ -109,7 +109,7 @@ def _statistics(data: Dataset, features: Features, pairs: int) -> dict[str, np.n
         found["logits"] = real.logits[index]
     content = BytesIO()
     np.savez(content, **found)
-    cache.write(path, content.getvalue())
+    cache.keep(path, content.getvalue())
     return found
 
 

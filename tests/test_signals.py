@@ -1,0 +1,163 @@
+"""How a program ends: each way is one line and its status, within seconds, whatever the main thread does."""
+
+import errno
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from jaxgan import signals
+from jaxgan.config import InputError
+
+STUCK = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 200_000_000)"  # looks at no signal meanwhile
+BUSY = "while True: pass"
+
+
+def _program(text):
+    """A process that has reached its last lines."""
+    code = f"import sys\nfrom jaxgan import signals\n{text}"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    return process
+
+
+def _ends(process, signum):
+    """Its status and what it said, after a signal."""
+    process.send_signal(signum)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    return process.returncode, err.strip()
+
+
+def _inside(context, what):
+    return f"with signals.reported(), {context} as caught:\n    print('ready')\n    {what}"
+
+
+@pytest.mark.parametrize("signum", signals.SIGNALS)
+@pytest.mark.parametrize("what", [BUSY, STUCK], ids=["busy", "stuck"])
+def test_where_nothing_is_lost_it_ends_at_once(what, signum):
+    process = _program(_inside("signals.at_once('over')", what))
+    assert _ends(process, signum) == (128 + signum, "over")
+
+
+def test_without_the_watch_a_compilation_does_not_end():
+    """The negative control: a handler alone is not called while the main thread is stuck."""
+    process = _program(f"import signal\nsignal.signal(15, lambda *_: sys.exit(9))\nprint('ready')\n{STUCK}")
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=4)
+    process.kill()
+    process.communicate()
+
+
+def test_what_is_to_be_saved_is_saved_first():
+    body = (
+        "import time\n    while not caught: pass\n    time.sleep(1); raise signals.Stopped(caught[0], 'over')"
+    )
+    process = _program(_inside("signals.caught_signals('lost')", body))
+    status, said = _ends(process, signal.SIGTERM)
+    assert status == 143
+    assert said == "stopping as soon as the run is saved; once more to stop at once\nover"
+
+
+@pytest.mark.parametrize("what", [BUSY, STUCK], ids=["busy", "stuck"])
+def test_a_second_signal_ends_it(what):
+    process = _program(_inside("signals.caught_signals('lost')", what))
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "\n"
+    assert "once more to stop at once" in process.stderr.readline()
+    assert _ends(process, signal.SIGINT) == (130, "lost")
+
+
+def test_while_it_is_imported():
+    process = _program(f"signals.early()\nprint('ready')\n{BUSY}")
+    assert _ends(process, signal.SIGINT) == (130, "stopped before it began")
+
+
+def test_when_all_is_done_signals_are_of_no_account():
+    process = _program("import time\nsignals.done()\nprint('ready')\ntime.sleep(1)")
+    assert _ends(process, signal.SIGTERM) == (0, "")
+
+
+def test_handlers_are_put_back():
+    before = [signal.getsignal(s) for s in signals.SIGNALS]
+    with pytest.raises(signals.Stopped) as e, signals.at_once("outer"), signals.at_once(lambda: "inner"):
+        signal.raise_signal(signal.SIGTERM)
+    assert (e.value.line, e.value.signum) == ("inner", signal.SIGTERM)
+    assert [signal.getsignal(s) for s in signals.SIGNALS] == before
+
+
+def _raised(e):
+    with pytest.raises(SystemExit) as found, signals.reported():
+        raise e
+    return found.value.code
+
+
+def _while(e, cause):
+    try:
+        try:
+            raise cause
+        except type(cause):
+            raise e  # noqa: B904
+    except type(e) as found:
+        return found
+
+
+@pytest.mark.parametrize(
+    ("e", "status", "line"),
+    [
+        (InputError("it is bad"), 2, "error: it is bad"),
+        (OSError(errno.ENOSPC, "No space left on device", "a"), 1, "error: a: No space left on device; make"),
+        (
+            ValueError("RESOURCE_EXHAUSTED: Error writing x\nmore"),
+            1,
+            "error: No space left on device; make room",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "b"),
+            1,
+            "error: b: Permission denied; get the right",
+        ),
+        (
+            _while(RuntimeError("x"), OSError(errno.EROFS, "x", "c")),
+            1,
+            "error: c: Read-only file system; get",
+        ),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "d"), 1, "error: d: Is a directory"),
+        (signals.Refused("told already"), 1, "error: told already"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_went_wrong_is_a_line(e, status, line, capsys):
+    assert _raised(e) == status
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+
+
+def test_a_fault_of_the_program_itself_is_a_traceback():
+    with pytest.raises(ZeroDivisionError), signals.reported():
+        1 / 0  # noqa: B018
+
+
+def test_a_warning_is_a_line():
+    usual = warnings.formatwarning
+    with signals.reported():
+        assert warnings.formatwarning(UserWarning("look"), UserWarning, "file", 1) == "warning: look\n"
+    assert warnings.formatwarning is usual
+
+
+def test_a_reader_that_has_had_enough():
+    text = "with signals.reported(own=True):\n    print('ready')\n    while True: print('x' * 1000)"
+    process = _program(text)
+    process.stdout.close()
+    with process.stderr as err:
+        assert err.read() == ""
+    assert process.wait(timeout=30) == 141
