@@ -10,8 +10,8 @@ import jaxgan
 
 ROOT = Path(jaxgan.__file__).parent
 ORDER = [
-    ["signals"],
     ["config", "cache"],
+    ["signals"],
     ["memory", "records", "origin"],
     ["game"],
     ["random"],

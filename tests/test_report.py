@@ -289,7 +289,6 @@ class TestCommand:
         [
             ("scores.json", "{", r"scores.json is damaged"),
             ("scores.json", '{"fcd": 7.2}', "scores.json is damaged"),
-            ("metrics.jsonl", "{]\n", "metrics.jsonl is damaged"),
         ],
     )
     def test_damaged_files(self, whole, tmp_path, name, content, message):
@@ -297,6 +296,14 @@ class TestCommand:
         (path / name).write_text(content)
         with pytest.raises(InputError, match=message):
             report.make(path)
+
+    def test_damaged_rows_are_told_and_the_rest_is_shown(self, whole, tmp_path, capsys):
+        path = _copy(whole, tmp_path)
+        lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (path / "metrics.jsonl").write_text("".join(["{]\n", *lines[1:]]))
+        assert len(report.gather(path).rows) == len(lines) - 1
+        told = f"metrics.jsonl is damaged: of {len(lines)} rows {len(lines) - 1} can be read"
+        assert told in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("module", "config"),
