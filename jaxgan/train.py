@@ -37,6 +37,9 @@ from jaxgan.program import Program
 from jaxgan.signals import Stopped, at_once, caught_signals, reported
 
 
+Seeds = Annotated[int, Ge(1), Le(1000)]
+
+
 @dataclass(frozen=True)
 class Loop:
     """How the host runs it. What the run computes changes by none of it, but for `patience`, which may
@@ -45,9 +48,7 @@ class Loop:
     name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
     out: str = "runs"  # the folder of all runs
     data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
-    seeds: Annotated[int, Ge(1), Le(1000)] = (
-        1  # runs side by side, with the seed and those after it, each in a folder of its own
-    )
+    seeds: Seeds = 1  # runs side by side, with the seed and those after it, each in a folder of its own
     lanes: str | None = None  # FIELD=VALUE,VALUE,...: a run for each value of a number, times the seeds
     together: bool | None = None  # lanes as one batch; if not given, on a GPU or TPU alone
     chunk: Count = 50  # steps in one compiled call

@@ -63,7 +63,7 @@ def _start(out, module=gan, **config):
 def whole(tmp_path_factory):
     """A run on labelled data, with a report beside it."""
     path = _start(tmp_path_factory.mktemp("report"), **TINY)
-    (path / "scores.json").write_text(json.dumps(SCORES))
+    records.write(path / "scores.json", SCORES)
     record = records.read(path)
     record["data"]["facts"]["classes"][3] = "<b>&three"  # the names are no part of a data set's digest
     run.write(path, record)
