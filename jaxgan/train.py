@@ -36,7 +36,6 @@ from jaxgan.lanes import Lane
 from jaxgan.program import Program
 from jaxgan.signals import Stopped, at_once, caught_signals, reported
 
-
 Seeds = Annotated[int, Ge(1), Le(1000)]
 
 
