@@ -26,6 +26,7 @@ from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import non_saturating
 from jaxgan.nets import dcgan
+from jaxgan.recipes import Recipe, by_size, check_filled
 from jaxgan.two_player import two_player
 
 
@@ -34,16 +35,17 @@ class Config:
     """DCGAN."""
 
     data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    recipe: Recipe | None = None  # for a flag that is not given; by the size of the set if not given
     split: str = "train"  # of a TFDS set
     image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels
     channels: int | None = None  # 1 or 3; as the data has if not given
     width: Count = 64  # channels next to the image, doubled at each level inward; 128 in the paper
-    latent: Count = 16  # numbers in z, uniform in [-1, 1); 100 in the paper, for a thousand times the images
+    latent: Count | None = by_size(small=16, paper=100)  # numbers in z; small: 16, paper: 100
     batch_size: Count = 64  # 128 in the paper
     steps: Count = 6000  # generator updates
     n_critic: Count = 1  # discriminator updates for one of the generator
     shared_draws: bool = False  # G learns from the images that D has just judged: a tenth faster
-    g_lr: Rate = 2e-3  # the generator's learning rate; 2e-4 in the paper, for a hundred times the steps
+    g_lr: Rate | None = by_size(small=2e-3, paper=2e-4)  # G's learning rate; small: 2e-3, paper: 2e-4
     d_lr: Rate = 2e-4  # the discriminator's learning rate
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.999  # of Adam
@@ -65,6 +67,7 @@ def discriminator(cfg, axis: str | None, **options) -> dcgan.Discriminator:
 
 def latent(cfg):
     """(key, slot) -> z f32[B, latent], uniform in [-1, 1)."""
+    check_filled(cfg)
     return partial(random.uniform, shape=(cfg.latent,), minval=-1.0)
 
 

@@ -24,6 +24,7 @@ from jaxgan import (
     origin,
     parallel,
     program,
+    recipes,
     records,
     run,
     sampling,
@@ -171,13 +172,16 @@ def begin(
       text: the method's source, to be kept in the folder.
     """
     origin.check_wanted()
-    configs = {
-        name: check(_as_data(method.complete(own), data))
+    known = {
+        name: _as_data(method.complete(own), data)
         for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
     }
+    configs = {name: check(recipes.filled(own, data.size)) for name, own in known.items()}
     cfg = next(iter(configs.values()))
     devices = devices_for(cfg, loop, data)
     method.kind.check(data)
+    for line in recipes.told(next(iter(known.values())), data.size):
+        print(line)
     programs = _programs(method, configs.values(), loop, data, devices)
     asked = sampling.asked_of(method.make(cfg)[0], method.kind, data)
     paths = {name: root / name for name in configs}

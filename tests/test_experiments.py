@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import experiments
-from jaxgan import methods, parallel, sampling, steps, train
+from jaxgan import methods, parallel, recipes, sampling, steps, train
 from jaxgan.data import load
 from jaxgan.kinds.images import images
 from jaxgan.program import Program, arguments, traceable
@@ -36,7 +36,8 @@ SMALL = {
 
 def _small(module, **changes):
     known = {f.name for f in fields(module.Config)}
-    return replace(module.Config(), **{k: v for k, v in SMALL.items() if k in known}, **changes)
+    cfg = replace(module.Config(), **{k: v for k, v in SMALL.items() if k in known}, **changes)
+    return recipes.filled(cfg, 1797)
 
 
 def _method(module):

@@ -12,7 +12,7 @@ ROOT = Path(jaxgan.__file__).parent
 ORDER = [
     ["config", "cache"],
     ["signals"],
-    ["memory", "records", "origin"],
+    ["memory", "records", "origin", "recipes"],
     ["game"],
     ["random"],
     ["losses"],

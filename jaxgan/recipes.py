@@ -1,0 +1,73 @@
+"""What suits a small data set and what a paper has: fields of a config that the data's size decides."""
+
+import dataclasses
+from typing import Literal
+
+from jaxgan.config import InputError, flag
+
+Recipe = Literal["small", "paper"]
+SMALL = 10_000  # examples, below which a set is small
+
+
+def by_size(*, small, paper):
+    """A field of a config, None until the data are known: then, unless a user gave it, as its recipe has it.
+
+    Args:
+      small: its value for a set of fewer than `SMALL` examples.
+      paper: its value for any other, as the method's paper has it.
+    """
+    return dataclasses.field(default=None, metadata={"recipes": {"small": small, "paper": paper}})
+
+
+def choices(cls: type) -> dict[str, dict]:
+    """The fields of a config class that a recipe decides: {name: {recipe: value}}."""
+    return {f.name: f.metadata["recipes"] for f in dataclasses.fields(cls) if "recipes" in f.metadata}
+
+
+def _open(cfg) -> dict[str, dict]:
+    """Those of them that nobody has given a value yet."""
+    return {name: each for name, each in choices(type(cfg)).items() if getattr(cfg, name) is None}
+
+
+def _chosen(cfg, size: float) -> str:
+    return getattr(cfg, "recipe", None) or ("small" if size < SMALL else "paper")
+
+
+def filled(cfg, size: float):
+    """The config with what was left to its recipe, and the recipe's name where it has a field for it.
+
+    Args:
+      size: how many examples the data have; infinite where they are drawn anew.
+
+    Raises:
+      InputError: if a recipe is named, and none decides anything.
+    """
+    if not choices(type(cfg)):
+        if getattr(cfg, "recipe", None) is not None:
+            raise InputError(f"--recipe {cfg.recipe}: this method's values are the same for every set")
+        return cfg
+    name = _chosen(cfg, size)
+    named = {"recipe": name} if hasattr(cfg, "recipe") else {}
+    return dataclasses.replace(cfg, **named, **{field: each[name] for field, each in _open(cfg).items()})
+
+
+def told(cfg, size: float) -> list[str]:
+    """The line that says what `filled` will do to a config and why; none if that is nothing."""
+    if not (still := _open(cfg)):
+        return []
+    name = _chosen(cfg, size)
+    other = "paper" if name == "small" else "small"
+    values, others = (", ".join(f"{flag(f)} {each[k]:g}" for f, each in still.items()) for k in (name, other))
+    why = f"{size:g} examples are {'fewer than' if size < SMALL else 'no fewer than'} {SMALL}"
+    if getattr(cfg, "recipe", None) is not None:
+        why = "as given"
+    return [f"recipe {name} ({why}): {values}; --recipe {other} has {others}"]
+
+
+def check_filled(cfg) -> None:
+    """Raises InputError if a field is still left to a recipe, as where a game is built by hand."""
+    if still := _open(cfg):
+        raise InputError(
+            f"{next(iter(still))} depends on the size of the data: give it, or fill the config by "
+            "jaxgan.recipes.filled(cfg, size)"
+        )
