@@ -24,6 +24,7 @@ from jaxgan.config import Count, Decay, Rate
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses import adversarial, penalties
+from jaxgan.recipes import by_size
 from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
@@ -33,6 +34,7 @@ class Config(dcgan.Config):
     """R3GAN's loss."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
+    latent: Count | None = by_size(small=16, paper=64)  # numbers in z; small: 16, paper: 64
     steps: Count = 4000  # generator updates
     loss: Literal["relativistic", "non_saturating"] = "relativistic"  # each fake against a real, or alone
     r1: bool = True  # penalise D's slope at real images

@@ -22,6 +22,7 @@ from jaxgan.config import Count, Decay, Rate
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import hinge
+from jaxgan.recipes import by_size
 from jaxgan.two_player import two_player
 
 
@@ -30,6 +31,7 @@ class Config(dcgan.Config):
     """SNGAN."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
+    latent: Count | None = by_size(small=16, paper=128)  # numbers in z; small: 16, paper: 128
     steps: Count = 4000  # generator updates
     g_lr: Rate = 1e-3  # the generator's learning rate; 1e-4 to 1e-3 in the paper (table 1)
     d_lr: Rate = 1e-3  # the discriminator's learning rate; 1e-4 to 1e-3 in the paper

@@ -23,6 +23,7 @@ from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import wasserstein
 from jaxgan.losses.penalties import gradient_penalty
+from jaxgan.recipes import by_size
 from jaxgan.terms import penalty
 from jaxgan.two_player import two_player
 
@@ -32,6 +33,7 @@ class Config(dcgan.Config):
     """WGAN-GP."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
+    latent: Count | None = by_size(small=16, paper=128)  # numbers in z; small: 16, paper: 128
     steps: Count = 3000  # generator updates
     n_critic: Count = 5  # critic updates for one of the generator
     gp_weight: Rate = 10.0  # of the gradient penalty, lambda

@@ -52,15 +52,18 @@ def filled(cfg, size: float):
 
 
 def told(cfg, size: float) -> list[str]:
-    """The line that says what `filled` will do to a config and why; none if that is nothing."""
-    if not (still := _open(cfg)):
-        return []
-    name = _chosen(cfg, size)
+    """The line that says what `filled` will do to a config and why; [] if that is nothing."""
+    name, still = _chosen(cfg, size), _open(cfg)
+    named = getattr(cfg, "recipe", None) is not None
+    if not still:
+        has = ", ".join(map(flag, choices(type(cfg))))
+        return [f"recipe {name} (as given) sets nothing: {has} are given as well"] if named else []
+    count = "examples without end" if size == float("inf") else f"{size:,} examples"
+    why = (
+        "as given" if named else f"{count} are {'fewer than' if size < SMALL else 'no fewer than'} {SMALL:,}"
+    )
     other = "paper" if name == "small" else "small"
     values, others = (", ".join(f"{flag(f)} {each[k]:g}" for f, each in still.items()) for k in (name, other))
-    why = f"{size:g} examples are {'fewer than' if size < SMALL else 'no fewer than'} {SMALL}"
-    if getattr(cfg, "recipe", None) is not None:
-        why = "as given"
     return [f"recipe {name} ({why}): {values}; --recipe {other} has {others}"]
 
 
