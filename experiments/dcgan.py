@@ -35,7 +35,7 @@ class Config:
     """DCGAN."""
 
     data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
-    recipe: Recipe | None = None  # where a flag has both; small below 10,000 examples if not given
+    recipe: Recipe | None = None  # where a flag has both; by the data's size if not given
     split: str = "train"  # of a TFDS set
     image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels
     channels: int | None = None  # 1 or 3; as the data has if not given

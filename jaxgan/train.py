@@ -176,11 +176,11 @@ def begin(
         name: _as_data(method.complete(own), data)
         for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
     }
-    configs = {name: check(recipes.filled(own, data.size)) for name, own in known.items()}
+    configs = {name: check(recipes.filled(own, data.numbers)) for name, own in known.items()}
     cfg = next(iter(configs.values()))
     devices = devices_for(cfg, loop, data)
     method.kind.check(data)
-    for line in recipes.told(next(iter(known.values())), data.size):
+    for line in recipes.told(next(iter(known.values())), data.numbers):
         print(line)
     programs = _programs(method, configs.values(), loop, data, devices)
     asked = sampling.asked_of(method.make(cfg)[0], method.kind, data)

@@ -37,7 +37,7 @@ SMALL = {
 def _small(module, **changes):
     known = {f.name for f in fields(module.Config)}
     cfg = replace(module.Config(), **{k: v for k, v in SMALL.items() if k in known}, **changes)
-    return recipes.filled(cfg, 1797)
+    return recipes.filled(cfg, 1797 * 64)
 
 
 def _method(module):

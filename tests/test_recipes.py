@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from experiments import cgan, dcgan, gan, lsgan, r3gan, sngan, wgan_gp
 from jaxgan import recipes, train
 from jaxgan.config import Count, InputError, Rate, Seed, check
+from jaxgan.data import Dataset, load
 from jaxgan.recipes import SMALL, by_size, choices, filled, told
 from tests.test_experiments import NAMES
 
@@ -65,7 +66,7 @@ def test_what_is_given_stays_and_the_rest_is_as_the_recipe_has_it(size, recipe, 
         assert line.count("--rate") == 2 * (rate is None)
         assert line.count("--numbers") == 2 * (numbers is None)
         assert ("as given" in line) == (recipe is not None)
-        assert recipe or ("without end" if size == float("inf") else f"({size:,} ") in line
+        assert recipe or ("has no end" if size == float("inf") else f"holds {size:,} numbers") in line
 
 
 def test_a_config_without_such_fields_is_as_it_is():
@@ -123,7 +124,7 @@ DIGITS = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_digits_have_the_numbers_that_they_were_measured_with(name):
-    cfg = filled(CLASSES[name](), 1797)
+    cfg = filled(CLASSES[name](), load("digits", image_size=32).numbers)  # as they are read, of 8x8
     assert (cfg.latent, cfg.g_lr, cfg.d_lr) == DIGITS[name]
 
 
@@ -158,10 +159,10 @@ TINY = dict(image_size=8, width=4, batch_size=8, steps=2)
 
 @pytest.fixture
 def set_of(tmp_path):
-    """Makes the --data of so many images of 2x2 pixels."""
+    """Makes the --data of images that hold so many numbers, 10 each."""
 
     def made(n: int) -> str:
-        np.savez(tmp_path / f"{n}.npz", image=np.resize(np.arange(251, dtype=np.uint8), (n, 2, 2)))
+        np.savez(tmp_path / f"{n}.npz", image=np.resize(np.arange(251, dtype=np.uint8), (n // 10, 2, 5)))
         return f"npz:{tmp_path / f'{n}.npz'}"
 
     return made
@@ -177,11 +178,11 @@ def _begun(cfg, out, monkeypatch, **loop):
 @pytest.mark.parametrize(
     ("size", "flags", "recorded", "line"),
     [
-        (SMALL - 1, {}, ("small", 2e-3, 16), "recipe small (9,999 examples are fewer than 10,000): --"),
-        (SMALL, {}, ("paper", 2e-4, 100), "recipe paper (10,000 examples are no fewer than 10,000): --"),
+        (SMALL - 10, {}, ("small", 2e-3, 16), "recipe small (the set holds 199,990 numbers, below 200"),
+        (SMALL, {}, ("paper", 2e-4, 100), "recipe paper (the set holds 200,000 numbers, not below"),
         (SMALL, {"g_lr": 1e-3}, ("paper", 1e-3, 100), "--latent 100; --recipe small has --latent 16\n"),
         (SMALL, {"g_lr": 0.0}, ("paper", 0.0, 100), "--latent 100; --recipe small has --latent 16\n"),
-        (99, {"recipe": "paper", "latent": 3}, ("paper", 2e-4, 3),
+        (990, {"recipe": "paper", "latent": 3}, ("paper", 2e-4, 3),
          "recipe paper (as given): --g-lr 0.0002; --recipe small has --g-lr 0.002\n"),
     ],
     ids=["small", "not small", "a flag", "a flag of 0", "by name"],
@@ -196,7 +197,7 @@ def test_a_run_says_and_records_what_the_size_decided(
 
 
 def test_lanes_over_such_a_field_differ_in_it_alone(set_of, tmp_path, monkeypatch, capsys):
-    cfg = dcgan.Config(data=set_of(99), **TINY)
+    cfg = dcgan.Config(data=set_of(990), **TINY)
     found = _begun(cfg, tmp_path / "runs", monkeypatch, lanes="g_lr=1e-3,2e-4", seeds=2)
     assert {name: (c["g_lr"], c["latent"], c["seed"]) for name, c in found.items()} == {
         f"g_lr-{rate}-seed-{seed}": (float(rate), 16, seed) for rate in ("1e-3", "2e-4") for seed in (0, 1)
@@ -206,7 +207,7 @@ def test_lanes_over_such_a_field_differ_in_it_alone(set_of, tmp_path, monkeypatc
 
 def test_a_run_goes_on_with_what_was_decided(set_of, tmp_path, monkeypatch, capsys):
     """Also where its set would be of the other size now: the line between them is no part of a run."""
-    cfg = dcgan.Config(data=set_of(99), **TINY)
+    cfg = dcgan.Config(data=set_of(990), **TINY)
     before = _begun(cfg, tmp_path, monkeypatch)["a"]
     capsys.readouterr()
     monkeypatch.setattr(recipes, "SMALL", 1)
@@ -216,3 +217,17 @@ def test_a_run_goes_on_with_what_was_decided(set_of, tmp_path, monkeypatch, caps
     assert asdict(configs[0]) == {**before, "steps": 3}
     assert (configs[0].recipe, configs[0].g_lr, configs[0].latent) == ("small", 2e-3, 16)
     assert "recipe" not in capsys.readouterr().out
+
+
+def test_a_sets_size_is_that_of_what_was_read(tmp_path):
+    """However large its images are made, and where colours are needed or dropped, in those that are seen."""
+    images = np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3)
+    np.savez(tmp_path / "x.npz", image=images)
+    for size in (2, 16):
+        assert load(f"npz:{tmp_path / 'x.npz'}", image_size=size).numbers == 180
+    assert load(f"npz:{tmp_path / 'x.npz'}", image_size=2, channels=1).numbers == 60
+    assert load("digits", image_size=16).numbers == 1797 * 8 * 8 == 115008
+    assert Dataset("own", {"x": np.zeros((7, 3)), "y": np.zeros(7)}).numbers == 28
+    assert Dataset("two", {"a": {"x": np.zeros((7, 3))}, "b": {"x": np.zeros((5, 2))}}).numbers == 31
+    drawn = Dataset("drawn", {"x": np.zeros(2)}, sampler=lambda arrays, key, draw, slot: {"x": slot})
+    assert drawn.numbers == float("inf")

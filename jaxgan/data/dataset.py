@@ -70,6 +70,7 @@ class Dataset:
     # from. None: `resident.draw`, each example once an epoch.
     sampler: Callable | None = None
     remarks: tuple[str, ...] = ()  # lines on what was left out or changed where it was read
+    read: int | None = None  # the numbers that its examples had there, if they were made larger or smaller
 
     def __post_init__(self):
         if not self.arrays:
@@ -125,6 +126,13 @@ class Dataset:
     def size(self) -> float:
         """How many examples there are, of the smallest group; infinite where they are drawn anew."""
         return math.inf if self.sampler else min(len(x) for _, x in _flat(self.arrays))
+
+    @property
+    def numbers(self) -> float:
+        """How many numbers the examples hold as they were read; infinite where they are drawn anew."""
+        if self.sampler:
+            return math.inf
+        return sum(x.size for _, x in _flat(self.arrays)) if self.read is None else self.read
 
     @cached_property
     def digest(self) -> str:

@@ -1,6 +1,7 @@
 """Sets of real images, all of one size, as uint8 arrays in memory."""
 
 import contextlib
+import dataclasses
 import logging
 import math
 import zipfile
@@ -93,7 +94,8 @@ def load(
         label, classes = None, ()
     colours = max(x.shape[-1] for x in read.images)
     images = [np.repeat(x, colours // x.shape[-1], -1) for x in read.images]
-    return image_set(name, np.stack(images), label, classes, told)
+    found = image_set(name, np.stack(images), label, classes, told)
+    return dataclasses.replace(found, read=len(images) * math.prod(read.size) * colours)
 
 
 class Fit(NamedTuple):
