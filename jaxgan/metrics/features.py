@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,15 +28,18 @@ class Features(NamedTuple):
     of: Callable  # images uint8[N, H, W, C] -> (features [N, D], logits f32[N, K] or None)
 
 
-def classifier(data: Dataset) -> Features:
+def classifier(data: Dataset, file: Path | None = None) -> Features:
     """The last hidden layer of a classifier of a labelled set's own classes, which is trained once.
 
+    Args:
+      file: that it is read from, or written to if there is none.
+
     Raises:
-      InputError: if the set has no labels.
+      InputError: if the set has no labels, or the file is no classifier of such images.
     """
     if not data.classes:
         raise InputError(f"{data.name} has no labels to train a classifier on; choose other features")
-    judge = judges.cached(data)
+    judge = judges.cached(data) if file is None else judges.shared(data, file)
     return Features("classifier", judge.name, lambda images: judges.judge(judge, images)[::-1])
 
 
@@ -113,14 +117,15 @@ def custom(spec: str, data: Dataset) -> Features:
     return Features(re.sub(r"\W+", "_", spec), f"{spec}, {digest} on {data.digest}", of)
 
 
-def named(spec: str, data: Dataset, resize: str = "legacy") -> Features:
-    """The features of one of `KINDS`; `data` is what a classifier learns, `resize` is Inception's.
+def named(spec: str, data: Dataset, resize: str = "legacy", file: Path | None = None) -> Features:
+    """The features of one of `KINDS`; `data` is what a classifier learns, `file` where it is kept, `resize`
+    is Inception's.
 
     Raises:
       InputError: if there are none of that name, or they cannot be made.
     """
     if spec == "classifier":
-        return classifier(data)
+        return classifier(data, file)
     if spec == "inception":
         return inception(resize)
     plain = {"raw": RAW, "cells": CELLS, "projection": projection()}
