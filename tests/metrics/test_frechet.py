@@ -2,7 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import linalg
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from jaxgan.metrics import frechet
 from jaxgan.metrics.frechet import (
     Statistics,
     fid_infinity,
@@ -157,3 +159,33 @@ def test_the_intra_class_distance_sees_labels_that_are_ignored():
         intra_class_distances(real, label, real, label + 1)
     with pytest.raises(ValueError, match="one for each row"):
         intra_class_distances(real, label[:5], real, label)
+
+
+def test_classes_of_few_samples_are_told_once():
+    rng = np.random.default_rng(0)
+    x, label = rng.normal(size=(120, 8)), np.repeat([0, 1, 2], [100, 12, 8])
+    with pytest.warns(UserWarning, match="^1 of 3 classes have no more samples than features, 8: ") as told:
+        intra_class_distances(x, label, x, label)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("d", "one"), [(128, True), (frechet.SMALL + 1, False)])
+def test_small_matrices_take_one_thread_of_blas(d, one, monkeypatch):
+    """Its threads wait for each other; those of large ones pay, and all are given back."""
+
+    def threads():
+        return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+    seen = []
+
+    def svd(x, **options):
+        seen.append(threads())
+        return np.ones(d)
+
+    monkeypatch.setattr(np.linalg, "svd", svd)
+    moment = np.zeros(d), np.eye(d)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        frechet_distance(moment, moment)
+        assert threads() == before
+    assert seen == [[1] * len(before) if one else before]
