@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib.util
 import operator
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -15,8 +16,21 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxgan import compare, evaluate, kinds, origin, records, report, run, sampling, signals, train
+from jaxgan import (
+    compare,
+    evaluate,
+    kinds,
+    origin,
+    records,
+    report,
+    run,
+    sampling,
+    signals,
+    train,
+    troubles,
+)
 from jaxgan.config import Count, InputError, Natural, Seed, check, nearest
+from jaxgan.data import Dataset
 from jaxgan.kinds import Kind, Made
 from jaxgan.signals import reported
 
@@ -50,30 +64,37 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a run's checkpoints, or other samples beside the run's data."""
+    """Score a run's checkpoints, or other samples beside the run's data; or one data set beside another."""
 
-    run: Folder  # the run's folder
+    run: Annotated[str, tyro.conf.Positional]
+    """the run's folder; or the real data, named as an experiment's --data, to score --images beside"""
     checkpoint: str = "last"  # last, best (of the watched score), a step (0: untrained), or all that are kept
     n: Count = 10_000  # samples
     seed: Seed = 0  # of the latents
     psi: float | None = None  # truncation: latents with |z| < psi alone
-    split: str | None = None  # the reference's, of a TFDS set; the one that was trained on if not given
+    split: str | None = None
+    """the real data's, of a TFDS set or a folder; the one that was trained on, or train, if not given"""
     samples: Annotated[str | None, tyro.conf.arg(aliases=["--images"])] = None
     """score these instead, named as an experiment's --data"""
     samples_split: Annotated[str | None, tyro.conf.arg(aliases=["--images-split"])] = None
-    """theirs, of a TFDS set; test if not given"""
+    """theirs; if not given, test of a TFDS set, and train of a folder that has splits"""
     data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie; as the run had it if not given
     trust: bool = False  # run the code that came with the run; you have read it
+    out: Path | None = None
+    """a .json file for the scores of --images, which `jaxgan compare` takes; without a run NAME.scores.json
+    if not given"""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Rank runs by a score, best first; refused where the scores' protocols differ."""
+    """Rank runs by a score, best first, those that differ in the seed alone as one; refused where the scores'
+    protocols differ."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]  # the runs' folders
+    runs: tyro.conf.Positional[tuple[Path, ...]]  # runs, folders of lanes, files of --out
     metric: str | None = None  # the score's name; the first of the first run's if not given
     step: Natural | None = None  # the generators'; each run's newest that was scored if not given
+    out: Path | None = None  # a .png of the watched scores while training
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,7 @@ class Resume:
 
 @dataclass(frozen=True)
 class List:
-    """List runs: method, steps, score, time."""
+    """List runs: method, steps, score, time, and what has gone wrong."""
 
     root: Folder = Path("runs")  # the folder of all runs
 
@@ -210,16 +231,21 @@ def resume(args: Resume) -> None:
     train.resume(args.run, trust=args.trust, data=args.data, **changes)
 
 
-def _summary(path: Path) -> tuple[str, str, str, str, str]:
+def _summary(path: Path) -> tuple[str, ...]:
     record = records.read(path)
     steps = f"{max(records.checkpoints(path), default=0)}/{record['config']['steps']}"
-    score = minutes = ""
+    score = minutes = wrong = ""
     if (path / "scores.json").is_file():
-        known = evaluate.read(path)
+        try:
+            known = evaluate.read(path)
+        except InputError:
+            known = {"scores": []}
+            score = "damaged, or of another version"
         newest = max(known["scores"], key=lambda record: record["step"], default=None)
-        score = f"{newest['name']} {newest['value']:.2f}" if newest else ""
+        score = f"{newest['name']} {newest['value']:.2f}" if newest else score
         minutes = f"{known['seconds'] / 60:.1f}" if "seconds" in known else ""
-    return str(path), record["data"]["name"], steps, score, minutes
+        wrong = ", ".join(trouble.name for trouble in troubles.from_records(known.get("troubles")))
+    return str(path), record["data"]["name"], steps, score, minutes, wrong
 
 
 def list_runs(args: List) -> None:
@@ -230,12 +256,12 @@ def list_runs(args: List) -> None:
     if not found:
         print(f"no runs in {args.root}")
         return
-    rows = [("run", "data", "steps", "score", "minutes")]
+    rows = [("run", "data", "steps", "score", "minutes", "trouble")]
     for path in found:
         try:
             rows.append(_summary(path))
         except (InputError, KeyError, TypeError, ValueError):
-            rows.append((str(path), "damaged", "", "", ""))
+            rows.append((str(path), "damaged", "", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
@@ -245,6 +271,14 @@ def evaluate_run(args: Evaluate, options) -> None:
     """`jaxgan evaluate`."""
     check(args)
     check(options)
+    if args.out is not None and args.out.suffix != ".json":
+        raise InputError(f"--out {args.out}: a name ending in .json")
+    if _is_spec(args.run):
+        evaluate_sets(args, options)
+        return
+    args = dataclasses.replace(args, run=Path(args.run))
+    if args.samples is not None and args.run.is_dir() and not (args.run / "config.json").exists():
+        raise InputError(f"{args.run} is no run's folder; if it holds real images, name it folder:{args.run}")
     record = _opened(args.run, args.trust)
     method, cfg = run.method(record, args.run)
     cfg = run.at(record, cfg, args.data)
@@ -262,31 +296,73 @@ def evaluate_run(args: Evaluate, options) -> None:
     if args.samples is None:
         if args.samples_split is not None:
             raise InputError(f"--samples-split {args.samples_split} is of --samples, which is not given")
+        if args.out is not None:
+            raise InputError(
+                f"--out {args.out} is of --samples; a run keeps its scores in {args.run}/scores.json"
+            )
         judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=args.n)
         evaluate.score_run(args.run, seen, judge, args.checkpoint, seed=args.seed, psi=args.psi)
         return
-    if args.checkpoint != "last" or args.seed or args.psi is not None:
-        raise InputError("--samples are scored as they are; leave out --checkpoint, --seed and --psi")
+    _check_given(args)
     if not hasattr(cfg, "data"):
         raise InputError(f"--samples {args.samples}: {record['data']['name']} is not named by --data")
-    tfds = args.samples.startswith("tfds:")
-    if args.samples_split is not None and not tfds:
-        raise InputError(
-            f"--samples-split {args.samples_split}: {args.samples} has no splits; only TFDS sets have"
-        )
-    given = of(data=args.samples, **({"split": args.samples_split or "test"} if tfds else {}))
-    conditional = evaluate.asked_alike(given, seen, kind)
+    split = args.samples_split or ("test" if args.samples.startswith("tfds:") else "train")
+    if hasattr(cfg, "split"):
+        given = of(data=args.samples, split=split)
+    elif args.samples_split is not None:
+        raise InputError(f"--samples-split {args.samples_split}: {args.samples} has no splits")
+    else:
+        given = of(data=args.samples)
+    _score_given(given, seen, kind, options, args, real)
+
+
+def _score_given(given: Dataset, seen: Dataset, kind: Kind, options, args: Evaluate, real=None) -> None:
+    """Scores a set beside another, or beside `real`, and tells what of it is not as it was given."""
+    for remark in given.remarks:
+        print(f"{given.name}: {remark}")
+    if given.size < args.n:
+        print(f"{given.name}: all {int(given.size)} {kind.unit} are scored")
     n = int(min(args.n, given.size))
+    conditional = evaluate.asked_alike(given, seen, kind)
     judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=n)
-    evaluate.score_given(given, seen, kind, judge)
+    evaluate.score_given(given, seen, kind, judge, args.out)
+
+
+def _is_spec(text: str) -> bool:
+    """Whether it names a data set, and no run's folder."""
+    return not Path(text).exists() and (text.partition(":")[0] in kinds.default.specs)
+
+
+def _check_given(args: Evaluate) -> None:
+    if args.checkpoint != "last" or args.seed or args.psi is not None:
+        raise InputError("--samples are scored as they are; leave out --checkpoint, --seed and --psi")
+
+
+def evaluate_sets(args: Evaluate, options) -> None:
+    """`jaxgan evaluate` of one data set beside another, without a run."""
+    if args.samples is None:
+        raise InputError(f"{args.run} is a data set and no run: name what to score beside it by --images")
+    if args.data is not None or args.trust:
+        raise InputError(f"--data and --trust are of a run, and {args.run} is none; leave them out")
+    _check_given(args)
+    kind = kinds.default
+    real = kind.read(args.run, options, args.split, args.data_dir)
+    for remark in real.remarks:
+        print(f"{real.name}: {remark}")
+    given = kind.read(args.samples, options, args.samples_split, args.data_dir, real)
+    name = re.sub(r"\W+", "_", Path(given.name.partition(":")[2] or given.name).stem)
+    args = dataclasses.replace(args, out=args.out or Path(f"{name}.scores.json"))
+    _score_given(given, real, kind, options, args)
 
 
 def compare_runs(args: Compare) -> None:
     """`jaxgan compare`."""
     check(args)
-    for path in args.runs:
-        records.read(path)
-    print(compare.table(compare.ranked(list(args.runs), args.metric, args.step)))
+    entries = compare.ranked(compare.expanded(list(args.runs)), args.metric, args.step)
+    print(compare.table(entries))
+    if args.out is not None:
+        compare.curves(args.out, entries)
+        print(f"curves    {args.out}")
 
 
 def _kind(argv: list[str]) -> Kind:

@@ -1,25 +1,85 @@
-"""Runs ranked by a score, if their protocols allow it."""
+"""Runs ranked by a score, if their protocols allow it. Runs that differ in the seed alone are one entry."""
 
+import json
+import os
 from pathlib import Path
+from typing import NamedTuple
 
-from jaxgan import evaluate
+from jaxgan import evaluate, plots, records
 from jaxgan.config import InputError, nearest
-from jaxgan.metrics.score import Score, difference, from_record
+from jaxgan.metrics.score import Score, cut, difference, from_record, mean_interval
+
+
+class Scored(NamedTuple):
+    """A run, or samples without one."""
+
+    path: Path
+    step: int | None  # the generator's
+    score: Score
+
+
+class Entry(NamedTuple):
+    """Runs of one config: what is ranked."""
+
+    name: str
+    members: list[Scored]
+
+    @property
+    def value(self) -> float:
+        """The mean over the seeds."""
+        return mean_interval([member.score.value for member in self.members])[0]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of 95 %: over the seeds by Student's t, or a single run's own, over its samples."""
+        if len(self.members) == 1:
+            value, ends, _ = self.members[0].score
+            return ends or (value, value)
+        mean, half = mean_interval([member.score.value for member in self.members])
+        return cut((mean - half, mean + half), self.members[0].score.protocol.within)
+
+    @property
+    def badness(self) -> float:
+        """Less is better."""
+        kind, _, target = self.members[0].score.protocol.better.partition(" to ")
+        return {"lower": self.value, "higher": -self.value}.get(kind, abs(self.value - float(target or 0)))
+
+
+def expanded(paths: list[Path]) -> list[Path]:
+    """The runs and files of scores that are named, each lane of a folder of lanes by itself.
+
+    Raises:
+      InputError: if one is no run, no folder of lanes and no file of scores.
+    """
+    found = []
+    for path in paths:
+        names, frozen = records.lane_names(path), records.lane_names(path, "failed")
+        if frozen:
+            print(f"{path}: frozen and left out: {', '.join(sorted(frozen))}")
+        for own in [path / name for name in names if name not in frozen] or [path]:
+            if not evaluate.without_run(own):
+                records.read(own)
+            elif not own.is_file():
+                raise InputError(
+                    f"{own} is not a file; `jaxgan evaluate SPEC --images SPEC --out {own}` makes it"
+                )
+            found.append(own)
+    return found
 
 
 def _scores(path: Path, step: int | None) -> dict[int, list[Score]]:
-    """A run's scores by step, of one step alone if it is given."""
+    """A run's scores by step, of one step alone if it is given; without a run the step is 0."""
     by_step = {}
     for record in evaluate.read(path)["scores"]:
-        by_step.setdefault(record["step"], []).append(from_record(record))
+        by_step.setdefault(record["step"] or 0, []).append(from_record(record))
     if not by_step:
         raise InputError(f"{path} has no scores yet; make them by `jaxgan evaluate {path}`")
-    if step is not None and step not in by_step:
+    if step is not None and step not in by_step and not evaluate.without_run(path):
         raise InputError(
             f"{path} has no scores of step {step}, but of {sorted(by_step)}; "
             f"make them by `jaxgan evaluate {path} --checkpoint {step}`"
         )
-    return by_step if step is None else {step: by_step[step]}
+    return by_step if step is None or evaluate.without_run(path) else {step: by_step[step]}
 
 
 def _of(path: Path, name: str, step: int | None) -> tuple[int, list[Score]]:
@@ -33,13 +93,11 @@ def _of(path: Path, name: str, step: int | None) -> tuple[int, list[Score]]:
     return max(steps), own[max(steps)]
 
 
-def ranked(
-    paths: list[Path], name: str | None = None, step: int | None = None
-) -> list[tuple[Path, int, Score]]:
-    """Runs, best first, each with a step and its score under a protocol that all of them have.
+def ranked(paths: list[Path], name: str | None = None, step: int | None = None) -> list[Entry]:
+    """Entries, best first, of runs whose scores have one protocol that all of them share.
 
     Args:
-      paths: the runs' folders, two or more.
+      paths: two or more, as `expanded` has them.
       name: the score's; the first score of the first run if None.
       step: the generators'; each run's newest that was scored if None.
 
@@ -58,32 +116,86 @@ def ranked(
         first = found[0][1][-1]
         pairs = [(path, difference(own[-1], first)) for path, (_, own) in zip(paths, found, strict=True)]
         path, apart = next(pair for pair in pairs if pair[1])
+        fewest = min(s.protocol.n_fake for _, own in found for s in own)
+        how = f"`jaxgan evaluate --n {fewest}`" if apart.startswith("n_fake") else "`jaxgan evaluate`"
         raise InputError(
-            f"{name} of {path} and of {paths[0]} are not comparable: {apart}. "
-            "Score both alike by `jaxgan evaluate`"
+            f"{name} of {path} and of {paths[0]} are not comparable: {apart}. Score both alike by {how}"
         )
     protocol = max(common, key=lambda s: s.protocol.n_fake)
     rows = [
-        (path, at, next(s for s in own if difference(s, protocol) is None))
+        Scored(
+            path,
+            None if evaluate.without_run(path) else at,
+            next(s for s in own if difference(s, protocol) is None),
+        )
         for path, (at, own) in zip(paths, found, strict=True)
     ]
-    return sorted(rows, key=lambda row: _badness(row[2]))
+    return sorted(_entries(rows), key=lambda entry: entry.badness)
 
 
-def _badness(score: Score) -> float:
-    kind, _, target = score.protocol.better.partition(" to ")
-    return {"lower": score.value, "higher": -score.value}.get(kind, abs(score.value - float(target or 0)))
+def _entries(rows: list[Scored]) -> list[Entry]:
+    """Runs of one experiment on the same data whose configs differ in the seed alone, together."""
+    groups, seen = {}, set()
+    for row in rows:
+        if evaluate.without_run(row.path):
+            groups[str(row.path)] = [row]
+            continue
+        record = records.read(row.path)
+        config = {k: v for k, v in record["config"].items() if k != "seed"}
+        key = json.dumps([record["experiment"]["module"], record["data"]["digest"], config], sort_keys=True)
+        while (key, record["config"].get("seed")) in seen:  # the same run again is no other seed
+            key += " again"
+        seen.add((key, record["config"].get("seed")))
+        groups.setdefault(key, []).append(row)
+    names = [_called([str(row.path) for row in own]) for own in groups.values()]
+    return [
+        Entry(name if names.count(name) == 1 else ", ".join(str(row.path) for row in own), own)
+        for name, own in zip(names, groups.values(), strict=True)
+    ]
 
 
-def table(rows: list[tuple[Path, int, Score]]) -> str:
+def _called(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{os.path.commonprefix(paths)}*"
+
+
+def table(entries: list[Entry]) -> str:
     """The ranking as lines. One whose interval meets that of the one before is marked."""
     lines, before = [], None
-    width = max(len(str(path)) for path, _, _ in rows)
-    for path, step, score in rows:
-        low, high = score.interval or (score.value, score.value)
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        low, high = entry.interval
         alike = before is not None and low <= before[1] and before[0] <= high
         mark = "  not told apart from the one above" if alike else ""
-        lines.append(f"{path!s:{width}}  step {step:<8} {score.value:<9.4g} {low:.4g} to {high:.4g}{mark}")
+        steps = sorted({member.step for member in entry.members if member.step is not None})
+        at = f"step {' to '.join(map(str, steps[:1] + steps[1:][-1:]))}" if steps else ""
+        seeds = f"  {len(entry.members)} seeds" if len(entry.members) > 1 else ""
+        lines.append(
+            f"{entry.name:{width}}  {at:<13} {entry.value:<9.4g} {low:.4g} to {high:.4g}{seeds}{mark}"
+        )
         before = low, high
-    score = rows[0][2]
-    return "\n".join([f"{score.name}, {score.protocol.better} is better: {score.protocol}", *lines])
+    score = entries[0].members[0].score
+    head = [f"{score.name}, {score.protocol.better} is better: {score.protocol}"]
+    if any(len(entry.members) > 1 for entry in entries):
+        head.append(
+            "of several seeds: the mean and its interval of 95 % over them; of one: that over its samples"
+        )
+    return "\n".join([*head, *lines])
+
+
+def curves(path: Path, entries: list[Entry]) -> None:
+    """A picture of the watched scores over the steps: every run's, and the mean of each entry.
+
+    Raises:
+      InputError: if there are none, or it cannot be written.
+    """
+    runs = {
+        entry.name: {str(m.path): records.rows(m.path) for m in entry.members if m.step is not None}
+        for entry in entries
+    }
+    try:
+        if not plots.lanes(path, {name: own for name, own in runs.items() if own}, "scores while training"):
+            raise InputError(f"--out {path}: no run has a score of --evaluate-every to draw")
+    except (OSError, ValueError) as e:
+        if isinstance(e, InputError):
+            raise
+        raise InputError(f"--out {path} cannot be written ({e}); a name ending in .png can") from None

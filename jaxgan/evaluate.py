@@ -66,36 +66,72 @@ def chosen(path: Path, checkpoint: str) -> list[str | int]:
     return [int(checkpoint) if checkpoint.isdecimal() else checkpoint]
 
 
-def score_given(given: Dataset, train: Dataset, kind: Kind, judge: Judge) -> list[Score]:
-    """Scores the examples of a data set, `judge.n` of them at random, as if they had been generated."""
+def score_given(
+    given: Dataset, train: Dataset, kind: Kind, judge: Judge, out: Path | None = None
+) -> list[Score]:
+    """Scores the examples of a data set, `judge.n` of them at random, as if they had been generated.
+
+    Args:
+      out: a file ending in .json that keeps the scores, with those it has; None: none does.
+
+    Raises:
+      InputError: if no score can be taken, or the file holds those of other samples or cannot be written.
+    """
+    own = {"samples": _name(given), "reference": _name(train)}
+    known = {} if out is None else read(out)
+    if known.get("of", own) != own:
+        raise InputError(f"{out} holds scores of {known['of']['samples']}; choose another --out")
     found = given.examples(judge.n, seed=1)
     asked = {k: found[k] for k in kind.ask(given)} if asked_alike(given, train, kind) else None
-    how = Sampling(f"{kind.unit} of {given.name} {given.digest}", batch_norm="none")
-    found = judge.scores(Made(found[kind.of], asked, None, 0), how)
-    print(table(found))
-    return found
+    made = ", ".join(filter(None, [f"{kind.unit} as given", given.resized]))
+    scores = judge.scores(Made(found[kind.of], asked, None, 0), Sampling(made, batch_norm="none"))
+    print(f"{_name(given)} beside {_name(train)}\n{table(scores)}")
+    if out is not None:
+        try:
+            remember(out, [(None, score) for score in scores], of=own)
+        except OSError as e:
+            raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
+        print(f"scores    {out}")
+    return scores
+
+
+def _name(data: Dataset) -> str:
+    return f"{data.name} {data.digest}"
 
 
 def asked_alike(given: Dataset, train: Dataset, kind: Kind) -> bool:
     """Whether what a generator is asked for means the same in both sets."""
     mine, theirs = kind.ask(given), kind.ask(train)
-    same = given.facts == train.facts and mine.keys() == theirs.keys()
-    return bool(mine) and same
+    return bool(mine) and given.facts == train.facts and mine.keys() == theirs.keys()
+
+
+def without_run(path: Path) -> bool:
+    """Whether it names a file of scores, and no run's folder."""
+    return path.suffix == ".json" and not path.is_dir()
+
+
+def file_of(path: Path) -> Path:
+    """Where the scores of a run are, or of samples without one."""
+    return path if without_run(path) else path / "scores.json"
 
 
 def read(path: Path) -> dict:
-    """A run's scores.json, or the beginning of one.
+    """A run's scores.json, or a file of scores, or the beginning of one.
 
     Raises:
-      InputError: if it is damaged.
+      InputError: if it is damaged or cannot be read.
     """
-    file = path / "scores.json"
+    file = file_of(path)
     try:
         known = records.parsed(file.read_bytes())
         for record in known["scores"]:
-            from_record(record), int(record["step"])
+            from_record(record)
+            if record["step"] is not None:
+                int(record["step"])
     except FileNotFoundError:
         return {"scores": []}
+    except OSError as e:
+        raise InputError(f"{file} cannot be read ({e.strerror})") from None
     except (ValueError, KeyError, TypeError) as e:
         raise InputError(
             f"{file} is damaged or of another version ({e}); move it away and evaluate again"
@@ -103,8 +139,9 @@ def read(path: Path) -> dict:
     return known
 
 
-def remember(path: Path, found: list[tuple[int, Score]], **facts) -> dict:
-    """Adds scores to a run's scores.json, in the place of older ones of the same step and protocol.
+def remember(path: Path, found: list[tuple[int | None, Score]], **facts) -> dict:
+    """Adds scores to a run's scores.json, or to a file, in the place of older ones of the same step and
+    protocol.
 
     Args:
       facts: what else is to be set there.
@@ -116,11 +153,14 @@ def remember(path: Path, found: list[tuple[int, Score]], **facts) -> dict:
     def place(record):
         return record["step"], json.dumps(record["protocol"], sort_keys=True)
 
-    with (path / "scores.lock").open("w") as lock:
+    file = file_of(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock_name = f".{file.stem}.lock" if without_run(path) else f"{file.stem}.lock"
+    with file.with_name(lock_name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(path)
         placed = {place(record): record for record in known["scores"]}
         placed |= {place(record): record for record in (to_record(one, step) for step, one in found)}
         known = known | facts | {"scores": list(placed.values())}
-        records.write(path / "scores.json", known)
+        records.write(file, known)
     return known

@@ -16,14 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from PIL import Image
-from scipy.special import stdtrit
 from tqdm import tqdm
 
-from jaxgan import cache, checkpoint, config, evaluate, methods, parallel, plots, records, sampling
+from jaxgan import (
+    cache,
+    checkpoint,
+    config,
+    evaluate,
+    methods,
+    parallel,
+    plots,
+    records,
+    sampling,
+    troubles,
+)
 from jaxgan.config import InputError, check, nearest
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
-from jaxgan.metrics.score import Sampling, table
+from jaxgan.metrics.score import Sampling, mean_interval, table
 from jaxgan.program import Program
 from jaxgan.random import fold
 
@@ -107,15 +117,7 @@ def several(paths: dict) -> bool:
     return list(paths) != [""]
 
 
-def read(root: Path) -> list[str]:
-    """The names of the lanes below a folder; [] if it is no folder of lanes."""
-    file = root / "lanes.json"
-    try:
-        return list(records.parsed(file.read_bytes())["lanes"])
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (ValueError, KeyError, TypeError, OSError) as e:
-        raise InputError(f"{file} is damaged ({e}); go on with each folder below it on its own") from None
+read = records.lane_names
 
 
 def check_free(root: Path) -> None:
@@ -384,6 +386,8 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     made = _scored(lane)
     found = lane.judge.scores(made, Sampling("live" if lane.state.g.ema is None else "EMA"))
     facts, lines = lane.judge.remarks(made, rows)
+    wrong = lane.judge.troubles(made, rows, found)
+    facts["troubles"] = troubles.to_records(wrong)
     if found:
         watched = found[0].protocol  # of what was watched too
         facts["best"] = {
@@ -407,24 +411,17 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
         told = [
             table(found),
             *lines,
+            *troubles.lines(wrong),
             f"pictures  {drawn}",
             f"curves    {path / 'curves.png'}",
             f"scores    {path / 'scores.json'}",
             f"more      {more}",
         ]
         print("\n".join(told))
+    for told in troubles.lines(wrong) if lane.name else ():
+        print(f"{lane.name}: {told}")
     numbers = {name: fact for name, fact in facts.items() if isinstance(fact, float)}
     return result, {**{score.name: score.value for score in found}, **numbers}
-
-
-def interval(values) -> tuple[float, float]:
-    """The mean, and half its 95 % interval by Student's t; NaN for a single value."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(
-        stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
-    )
 
 
 def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, str]) -> None:
@@ -440,12 +437,12 @@ def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, st
             print(f"  {value}")
         for name in next(iter(own.values())):
             each = [figures[name] for figures in own.values() if name in figures]
-            mean, half = interval(each)
+            mean, half = mean_interval(each)
             around = f" +- {half:.2g}   ({', '.join(f'{x:.4g}' for x in each)})" if len(each) > 1 else ""
             print(f"  {name:22} {mean:.4g}{around}")
     for lane in failed:
         print(f"  frozen: {lane}")
-    curves = {name: records.rows(root / name) for name in found}
+    curves = {"": {name: records.rows(root / name) for name in found}}
     if found and plots.lanes(root / "curves.png", curves, f"{root.parent.name}/{root.name}"):
         print(f"curves    {root / 'curves.png'}")
     if found:

@@ -1,5 +1,6 @@
 """Every picture. matplotlib takes a third of a second to import, and is imported where a chart is drawn."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -208,30 +209,41 @@ def mode_shares(axis, shares, steps) -> None:
     axis.set(xlim=(steps[0], steps[-1]), ylim=(0, 1), xlabel="generator steps", ylabel="share of samples")
 
 
-def lanes(path: Path, curves: dict[str, list[dict]], title: str) -> bool:
-    """Each score of metrics.jsonl's rows over the steps: every lane's line, and their mean in black where all
-    have it. Returns whether there were any."""
-    names = sorted(
-        {name for rows in curves.values() for row in rows for name in row if name.startswith("score/")}
-    )
+def lanes(path: Path, groups: dict[str, dict[str, list[dict]]], title: str) -> bool:
+    """Each score of metrics.jsonl's rows over the steps: every run's line, and the mean of each group of runs
+    in bold where all of the group have it. Each of several groups has a colour. Returns whether any were.
+
+    Args:
+      groups: by their names, the rows of runs by theirs.
+    """
+    all_rows = [row for runs in groups.values() for rows in runs.values() for row in rows]
+    names = sorted({name for row in all_rows for name in row if name.startswith("score/")})
     if not names:
         return False
     figure = _figure((9, 2.2 * len(names) + 0.6), layout="constrained")
     figure.suptitle(title, parse_math=False)
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for axis, name in zip(axes, names, strict=True):
-        points = [{row["step"]: row[name] for row in rows if name in row} for rows in curves.values()]
-        for lane, own in zip(curves, points, strict=True):
-            axis.plot(list(own), list(own.values()), linewidth=0.8, alpha=0.7, label=lane)
-        common = sorted(set.intersection(*map(set, points)))
-        axis.plot(common, [np.mean([own[step] for own in points]) for step in common], "k", linewidth=1.6)
+        for i, (group, runs) in enumerate(groups.items()):
+            _group(axis, name, runs, None if len(groups) == 1 else (f"C{i % 10}", group))
         axis.set_ylabel(name.removeprefix("score/").replace("_", " "))
         axis.grid(alpha=0.3)
-    if len(curves) <= 10:
+    if max(len(groups), len(next(iter(groups.values())))) <= 10:
         axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("generator steps")
     figure.savefig(path, dpi=110)
     return True
+
+
+def _group(axis, name: str, runs: dict[str, list[dict]], style: tuple[str, str] | None) -> None:
+    """A score of some runs and their mean; `style` is the colour and the label of all, None one for each."""
+    points = [{row["step"]: row[name] for row in rows if name in row} for rows in runs.values()]
+    for run, own in zip(runs, points, strict=True):
+        colour = {"label": run} if style is None else {"color": style[0]}
+        axis.plot(list(own), list(own.values()), linewidth=0.8, alpha=0.7 if style is None else 0.4, **colour)
+    common = sorted(set.intersection(*map(set, points)))
+    bold = {"color": "k"} if style is None else {"color": style[0], "label": style[1]}
+    axis.plot(common, [np.mean([own[step] for own in points]) for step in common], linewidth=1.6, **bold)
 
 
 GAP = 6  # between tiles at least
@@ -371,6 +383,7 @@ SHEET = 1440  # pixels across a report, without its margins
 MARGIN = 40
 HEADING = 34  # above a picture
 NAMES = 20  # for the names of its columns
+LINE, ACROSS = 18, 190  # of a warning: pixels, and characters on it
 
 
 def _place(figure, canvas: np.ndarray, what: Tiles, x: int, y: int) -> None:
@@ -389,10 +402,15 @@ def _place(figure, canvas: np.ndarray, what: Tiles, x: int, y: int) -> None:
 
 
 def sheet(
-    title: str, subtitle: str, pictures: list[Tiles], charts: list[tuple[str, Callable]]
+    title: str,
+    subtitle: str,
+    pictures: list[Tiles],
+    charts: list[tuple[str, Callable]],
+    warnings: Sequence[str] = (),
 ) -> Image.Image:
-    """A report of one sheet: pictures, two or three in a row, and titled charts below them, each an
-    `(title, draw(axis))`."""
+    """A report of one sheet: what went wrong, pictures, two or three in a row, and titled charts below them,
+    each an `(title, draw(axis))`."""
+    told = [line for text in warnings for line in textwrap.wrap(text, ACROSS, subsequent_indent="    ")]
     across = 3 if len(pictures) in (3, 5, 6) else max(1, min(2, len(pictures)))
     width = (SHEET - MARGIN * (across - 1)) // across
     canvases = [fitted(p, width) for p in pictures]
@@ -401,12 +419,16 @@ def sheet(
     parts = np.array_split(np.arange(len(charts)), max(1, -(-len(charts) // 4)))  # of about as many charts
     chart_lines = [[charts[i] for i in part] for part in parts if len(part)]
     tall = 340
-    total = 84 + sum(max(heights[i] for i in line) + MARGIN for line in lines) + tall * len(chart_lines) + 8
+    top = 84 + LINE * len(told)
+    total = top + sum(max(heights[i] for i in line) + MARGIN for line in lines) + tall * len(chart_lines) + 8
     figure = _figure(((SHEET + 2 * MARGIN) / 100, total / 100), dpi=100, facecolor="white")
     w, h = figure.bbox.width, figure.bbox.height
     figure.text(MARGIN / w, 1 - 44 / h, title, fontsize=18, fontweight="bold", parse_math=False)
     figure.text(MARGIN / w, 1 - 68 / h, subtitle, fontsize=10, color="#5b6470", parse_math=False)
-    y = 84
+    for i, text in enumerate(told):
+        place = 1 - (68 + LINE * (i + 1)) / h
+        figure.text(MARGIN / w, place, text, fontsize=10, color="#b45309", parse_math=False)
+    y = top
     for line in lines:
         for place, i in enumerate(line):
             _place(figure, canvases[i], pictures[i], MARGIN + place * (width + MARGIN), y)

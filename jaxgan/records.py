@@ -126,6 +126,18 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} is damaged ({e}): {_AS_IT_WAS}") from None
 
 
+def lane_names(root: Path, which: str = "lanes") -> list[str]:
+    """The names of the lanes below a folder, or of those that `failed`; [] if it is no folder of lanes."""
+    file = root / "lanes.json"
+    try:
+        known = parsed(file.read_bytes())
+        return [name for name in known["lanes"] if which == "lanes" or name in known.get(which, ())]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (ValueError, KeyError, TypeError, OSError) as e:
+        raise InputError(f"{file} is damaged ({e}); go on with each folder below it on its own") from None
+
+
 def find(root: Path) -> list[Path]:
     """The runs below a folder, oldest first."""
     found = [p.parent for p in Path(root).glob("**/config.json")]

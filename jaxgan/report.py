@@ -19,10 +19,11 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from jaxgan import cache, evaluate, methods, plots, records, run, sampling
+from jaxgan import cache, evaluate, methods, plots, records, run, sampling, troubles
 from jaxgan.config import InputError
 from jaxgan.kinds import Panel, Shares
 from jaxgan.metrics.score import from_record
+from jaxgan.troubles import Trouble
 
 FRAMES = 24  # of the animation at most: the page is one file
 TALL = 6  # tiles of a named column on the page
@@ -42,6 +43,7 @@ class Report(NamedTuple):
     panels: list[Panel]  # what its kind of data has to show
     rows: list[dict]  # of metrics.jsonl
     scores: dict  # scores.json, or the beginning of one
+    troubles: list[Trouble]  # what has gone wrong until that step
 
     @property
     def name(self) -> str:
@@ -109,7 +111,11 @@ def gather(
     scores = evaluate.read(path)
     rows = records.rows(path)
     panels = generator.kind.panels(data, generator, jax.random.key(seed), rows)
-    return Report(path, record, generator.config, generator.step, seed, panels, rows, scores)
+    if scores.get("step") == generator.step:
+        wrong = troubles.from_records(scores.get("troubles"))
+    else:
+        wrong = troubles.of_steps([row for row in rows if row["step"] <= generator.step])
+    return Report(path, record, generator.config, generator.step, seed, panels, rows, scores, wrong)
 
 
 def _number(value) -> str:
@@ -156,7 +162,8 @@ def _sheet(seen: Report) -> Image.Image:
         parts.append(f"{score['name']} {_number(score['value'])}{interval}")
     if own:
         parts.append(str(from_record(own[0]).protocol))
-    return plots.sheet(seen.title, "   \N{MIDDLE DOT}   ".join(parts), tiles, charts)
+    told = [f"{trouble.name}: {trouble.told}" for trouble in seen.troubles]
+    return plots.sheet(seen.title, "   \N{MIDDLE DOT}   ".join(parts), tiles, charts, told)
 
 
 # The page.
@@ -362,6 +369,7 @@ def page(seen: Report) -> str:
         own=own,
         others=[record for record in records if record["step"] != seen.step],
         notes=_notes(seen, own),
+        troubles=seen.troubles,
         sections=_sections(seen),
         curves=[_chart(draw, title, CHART, f"Curve: {title}") for title, draw in _curves(seen)],
         changed=changed(seen.config),

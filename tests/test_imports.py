@@ -27,6 +27,7 @@ ORDER = [
     ["data"],
     ["metrics"],
     ["plots"],
+    ["troubles"],
     ["kinds"],
     ["checkpoint"],
     ["methods"],

@@ -28,10 +28,12 @@ FEW = pytest.mark.filterwarnings("ignore:.*biased upwards")  # forty images have
 PROTOCOL = Protocol(
     metric="fcd_digits",
     better="lower",
+    within=(0, None),
     version=1,
     features="classifier of <digits> & more",
     reference="digits",
     reference_digest="0123",
+    examples="16x16x1, resized (bicubic) from 8x8",
     n_reference=1797,
     n_fake=5000,
     generator="EMA",
@@ -45,6 +47,7 @@ SCORES = {
     "step": 20,
     "seconds": 91.2,
     "best": {"step": 10, "name": "fcd_digits", "value": 5.25},
+    "troubles": [{"name": "D <perfect>", "told": "over the last steps D was right: " + 30 * "try less, "}],
     "scores": [
         to_record(Score(7.25, (6.9, 7.5), PROTOCOL), 20),
         to_record(Score(1.1, None, dataclasses.replace(PROTOCOL, metric="memorisation")), 20),
@@ -164,6 +167,15 @@ class TestPage:
         raw = (whole / "report.html").read_text()
         assert "&lt;b&gt;&amp;three" in raw
         assert not re.search(r"<b>(?!</b>)", raw)  # a legend's own are empty
+
+    def test_troubles_are_on_it_of_the_step_alone(self, whole, tmp_path):
+        text = (whole / "report.html").read_text()
+        assert "<h2>Warnings</h2>" in text
+        assert "<strong>D &lt;perfect&gt;</strong>: over the last steps D was right" in text
+        report.make(whole, 10, out=tmp_path)
+        assert "<h2>Warnings</h2>" not in (tmp_path / "report.html").read_text()
+        with_them, without = (Image.open(p / "report.png").size for p in (whole, tmp_path))
+        assert with_them[1] > without[1]
 
     def test_shares_add_up_to_all(self, whole):
         pairs = re.findall(r"<small>([\d.]+)% / ([\d.]+)%</small>", (whole / "report.html").read_text())

@@ -71,6 +71,7 @@ class Dataset:
     sampler: Callable | None = None
     remarks: tuple[str, ...] = ()  # lines on what was left out or changed where it was read
     read: int | None = None  # the numbers that its examples had there, if they were made larger or smaller
+    resized: str = ""  # how its examples were brought to their size, which every protocol names
 
     def __post_init__(self):
         if not self.arrays:

@@ -34,7 +34,7 @@ def image_set(
 def load(
     spec: str,
     *,
-    image_size: int,
+    image_size: int | None,
     channels: int | None = None,
     split: str = "train",
     data_dir: str | None = None,
@@ -48,7 +48,7 @@ def load(
         validation, splits) or `npz:PATH` (`image` uint8[N, H, W] or [N, H, W, C], and `label` and `classes`,
         their names, if there are any). A set of a single class has no labels.
       image_size: S; images are cropped to their central square and resized to it (bicubic,
-        antialiased), one by one as they are read.
+        antialiased), one by one as they are read. None: the side of that square.
       channels: 1 or 3; None keeps the data's own.
       split: of a TFDS set, or a folder that has some.
       data_dir: where TFDS sets lie; None is TFDS's own default.
@@ -60,7 +60,7 @@ def load(
       InputError: if the set is unknown, missing, unreadable or not made of images of one size, or there is no
         room for it.
     """
-    if image_size < 1:
+    if image_size is not None and image_size < 1:
         raise InputError(f"--image-size {image_size}: it must be 1 or more")
     if channels not in (None, 1, 3):
         raise InputError(f"--channels {channels}: images have 1 or 3")
@@ -86,7 +86,7 @@ def load(
     else:
         hint = nearest(spec, ["digits", "tfds", "folder", "npz"])
         raise InputError(f"--data {spec!r} is not one of {', '.join(KINDS)}{hint}")
-    told = [*chosen, *read.told, *_resized(read.size, image_size)]
+    told = [*chosen, *read.told, *_resized(read.size, read.images[0].shape[0])]
     label, classes = read.label, read.classes
     if len(classes) == 1:
         told.append(f"all images are of one class, {classes[0]}: a set of one class has no labels")
@@ -95,30 +95,35 @@ def load(
     colours = max(x.shape[-1] for x in read.images)
     images = [np.repeat(x, colours // x.shape[-1], -1) for x in read.images]
     found = image_set(name, np.stack(images), label, classes, told)
-    return dataclasses.replace(found, read=len(images) * math.prod(read.size) * colours)
+    read_size = len(images) * math.prod(read.size) * colours
+    return dataclasses.replace(
+        found, read=read_size, resized=_how_resized(read.size, found["image"].shape[1])
+    )
 
 
 class Fit(NamedTuple):
     """How images are brought to one size."""
 
-    size: int  # S
+    size: int | None  # S; None: an image's smaller side
     channels: int | None  # None: an image's own
     name: str  # of the set
 
     def check_room(self, first: Image.Image, n: int) -> None:
         """Raises InputError if there is no room for n images like the first, read and then in an array."""
-        values = self.size**2 * (self.channels or len(first.getbands()))
-        memory.require(2 * n * values, f"{n} images of {self.name} in {self.size}x{self.size}")
+        size = self.size or min(first.size)
+        values = size**2 * (self.channels or len(first.getbands()))
+        memory.require(2 * n * values, f"{n} images of {self.name} in {size}x{size}")
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """uint8[S, S, channels] of an image, L or RGB."""
         image = image.convert("L" if (self.channels or len(image.getbands())) == 1 else "RGB")
-        if image.size != (self.size, self.size):
-            side = min(image.size)
+        side = min(image.size)
+        size = self.size or side
+        if image.size != (size, size):
             left, top = (image.width - side) // 2, (image.height - side) // 2
             box = (left, top, left + side, top + side)
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
-        return np.asarray(image).reshape(self.size, self.size, -1)
+            image = image.resize((size, size), Image.Resampling.BICUBIC, box)
+        return np.asarray(image).reshape(size, size, -1)
 
 
 def _resized(size: tuple[int, int], to: int) -> list[str]:
@@ -129,6 +134,14 @@ def _resized(size: tuple[int, int], to: int) -> list[str]:
     cut = f"cropped to their middle {side}x{side}, which loses {lost:.0%} of each" if lost else ""
     sized = f"resized to {to}x{to}" if side != to else ""
     return [f"images of {size[0]}x{size[1]} are {', and '.join(part for part in (cut, sized) if part)}"]
+
+
+def _how_resized(size: tuple[int, int], to: int) -> str:
+    """The same as a protocol names it; "" if images are as they were."""
+    if size == (to, to):
+        return ""
+    cut = "" if size[0] == size[1] else "the central square of "
+    return f"{'cropped' if min(size) == to else 'resized (bicubic)'} from {cut}{size[0]}x{size[1]}"
 
 
 def _progress(items: Iterable, total: int) -> Iterable:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,16 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from jaxgan import plots
+from jaxgan import plots, troubles
 from jaxgan.config import Count, InputError, Natural, one_of
 from jaxgan.data import Dataset
 from jaxgan.data import load as read
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares
+from jaxgan.data.sources import KINDS
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, taken
 from jaxgan.metrics import features, scores
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.neighbours import nearest
 from jaxgan.metrics.reference import Reference, measure, reference
 from jaxgan.metrics.score import Sampling, Score
+from jaxgan.troubles import Trouble
 
 SCORED = 5000  # samples behind a score while training
 MOST = 16  # classes in a grid
@@ -57,6 +60,23 @@ def _counted(data: Dataset) -> list[str]:
     each = [f"{name} {n}" for name, n in zip(data.classes, counts, strict=True)]
     more = f", ... {each[-1]}" if len(each) > MOST else ""
     return [f"{len(each)} classes: {', '.join(each[:MOST])}{more}"]
+
+
+def named(
+    spec: str, options, split: str | None, data_dir: str | None, like: Dataset | None = None
+) -> Dataset:
+    """A set that is scored without a run: its images in their own size, or in that of the set `like`.
+
+    Raises:
+      InputError: if it cannot be read.
+    """
+    tfds = spec.startswith("tfds:")
+    split = split or ("train" if like is None or not tfds else "test")
+    channels = None if like is None else like["image"].shape[-1]
+    side = options.image_size if like is None else like["image"].shape[1]
+    data = read(spec, image_size=side, channels=channels, split=split, data_dir=data_dir)
+    _check_images(data)
+    return dataclasses.replace(data, facts={**data.facts, "channels": data["image"].shape[-1]})
 
 
 def ask(data: Dataset) -> dict[str, np.ndarray]:
@@ -145,6 +165,10 @@ class Options:
     """classifier (of the data's own labels), inception (its weights are downloaded once, or the file that
     $JAXGAN_INCEPTION names), raw, cells (8x8 mean pixels), projection, or a MODULE:FUNCTION of your own;
     classifier or, without labels, cells if not given"""
+    features_file: Path | None = None
+    """the classifier that all who compare share: read, or trained and written there if there is none"""
+    image_size: Count | None = None
+    """of two sets without a run: the side that both are resized to; the real images' own if not given"""
     pairs: Count = 5000  # real ones and samples, at most, where each is compared with each
     resize: Literal["legacy", "tensorflow", "clean"] = "legacy"
     """to Inception's size, as pytorch-fid, the original or clean-fid does"""
@@ -163,41 +187,56 @@ class Part(NamedTuple):
     metrics: list[str]
 
 
-def _usual(ref: Reference, n: int, conditional: bool) -> list[str]:
-    """The metrics if none are named, of those that so many samples and the data can have."""
-    fewest = min(n, len(ref.rows.image))
-    more = {"kd": 2, "precision_recall": 4, "density_coverage": 6}  # rows that they need
-    first, *others = scores.usual(ref, conditional=conditional)
-    return [first, *(metric for metric, needed in more.items() if fewest >= needed), *others]
-
-
-def plan(train: Dataset, real: Dataset, options: Options, *, n: int, conditional: bool) -> list[Part]:
+def plan(
+    train: Dataset, real: Dataset, options: Options, *, conditional: bool
+) -> tuple[list[Part], list[str]]:
     """References and metrics that go together; what is not named after features is on the first alone.
+
+    A classifier is trained only where a metric looks at it.
 
     Args:
       train: what the generator has seen.
       real: the reference's images.
-      n: how many samples there will be.
-      conditional: whether they will have labels.
+      conditional: whether the samples will have labels.
+
+    Returns:
+      These, and why what is left out cannot be had.
 
     Raises:
-      InputError: if a metric or a feature is unknown or cannot be had.
+      InputError: if a metric or a feature is unknown.
     """
     if options.groups == 1:
         raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
     for metric in options.metrics:
         one_of("--metrics", metric, scores.METRICS)
-    parts = []
-    spaces = [features.named(s, train, options.resize) for s in options.features]
-    for i, space in enumerate(spaces or [features.usual(train)]):
-        asked = [m for m in options.metrics if i == 0 or scores.METRICS[m].named]
-        scores.check(asked, space.kind, real, conditional=conditional)
-        ref = reference(real, space, train=train, pairs=options.pairs)
+    for spec in options.features:
+        if ":" not in spec:
+            one_of("--features", spec, features.KINDS)
+    wanted = options.metrics or scores.USUAL
+    # The features of the first that can be had are what the rest, of pixels and labels, is seen by.
+    specs = list(options.features or (["classifier"] if train.classes else ["cells"]))
+    if not any(scores.METRICS[metric].sees for metric in wanted):
+        specs = ["cells"]
+    if options.features_file is not None and "classifier" not in specs:
+        raise InputError(
+            f"--features-file {options.features_file}: no metric looks at a classifier's features"
+        )
+    parts, missed = [], []
+    for spec in specs:
+        try:
+            space = features.named(spec, train, options.resize, options.features_file)
+            ref = reference(real, space, train=train, pairs=options.pairs)
+        except InputError as e:
+            if ":" in spec or spec == "classifier" and options.features_file is not None:
+                raise
+            missed.append(f"{spec} features are left out: {e}")
+            continue
+        own = [m for m in wanted if not parts or scores.METRICS[m].named]
         if not options.metrics:
-            asked = [m for m in _usual(ref, n, conditional) if i == 0 or scores.METRICS[m].named]
-        if asked:
-            parts.append(Part(ref, asked))
-    return parts
+            own = [m for m in own if m in scores.possible(ref, conditional=conditional)]
+        if own:
+            parts.append(Part(ref, own))
+    return parts, missed
 
 
 def judge(
@@ -218,6 +257,9 @@ def judge(
     """
     _check_images(data)
     if options is not None:
+        side = data["image"].shape[1]
+        if options.image_size not in (None, side):
+            raise InputError(f"--image-size {options.image_size}: the run's images are of {side}")
         return _asked_for(data, options, data if real is None else real, n, conditional)
     if data.classes:
         right = judges.cached(data).accuracy
@@ -236,7 +278,8 @@ def judge(
         return {watched: scores.distance(ref, made.samples)}
 
     def all_scores(made: Made, sampling: Sampling) -> list[Score]:
-        return scores.evaluate(ref, fake(made), scores.usual(ref, conditional=conditional), sampling)
+        found, missed = scores.evaluate(ref, fake(made), scores.usual(ref, conditional=conditional), sampling)
+        return taken(found, missed)
 
     def remarks(made: Made, rows):
         shares = scores.class_shares(ref, fake(made))
@@ -245,18 +288,42 @@ def judge(
             lines.append("classes " + "  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
         return {"two_halves_of_the_data": ref.floor, "class_shares": shares}, lines
 
-    return Judge(n, watch, all_scores, remarks)
+    def all_troubles(made: Made, rows, found: list[Score]) -> list[Trouble]:
+        return wrong(ref, fake(made), rows, {score.name: score.value for score in found})
+
+    return Judge(n, watch, all_scores, remarks, all_troubles)
+
+
+def wrong(ref: Reference, fake, rows, values: dict[str, float]) -> list[Trouble]:
+    """What D's figures, the scores and the classes of samples show."""
+    # Twice what two halves of the data are apart is as near as any sampler comes.
+    near = values.get(scores.name("fd", ref), np.inf) <= 2 * ref.floor
+    found = troubles.of_steps(rows, settled=True if near else None)
+    if "diversity" in values:
+        found += troubles.of_diversity(values["diversity"], scores.diversity_of_real(ref, len(fake.image)))
+    if ref.tells_classes:
+        k = len(ref.train.classes)
+        made, real = (np.bincount(ref.seen(x), minlength=k) / len(x.image) for x in (fake, ref.rows))
+        found += troubles.of_shares(ref.train.classes, made, real, len(fake.image))
+    if "memorisation" in values:
+        found += troubles.of_memorisation(values["memorisation"])
+    return found
 
 
 def _asked_for(data: Dataset, options: Options, real: Dataset, n: int, conditional: bool) -> Judge:
-    parts = plan(data, real, options, n=n, conditional=conditional)
+    parts, left_out = plan(data, real, options, conditional=conditional)
 
     def all_scores(made: Made, sampling: Sampling) -> list[Score]:
-        found = []
+        found, missed = [], list(left_out)
         for ref, metrics in parts:
-            fake = measure(ref, made.samples, made.asked["label"] if conditional else None)
-            found += scores.evaluate(ref, fake, metrics, sampling, groups=options.groups)
-        return found
+            try:
+                fake = measure(ref, made.samples, made.asked["label"] if conditional else None)
+            except InputError as e:
+                missed.append(f"{', '.join(metrics)} on {ref.features.kind} cannot be taken: {e}")
+                continue
+            these, lacking = scores.evaluate(ref, fake, metrics, sampling, groups=options.groups)
+            found, missed = found + these, missed + lacking
+        return taken(found, missed)
 
     return Judge(n, lambda made: {}, all_scores)
 
@@ -340,4 +407,6 @@ images = Kind(
     check=check,
     options=Options,
     unit="images",
+    read=named,
+    specs=tuple(spec.partition(":")[0] for spec in KINDS),
 )

@@ -1,5 +1,6 @@
 """What the loop and the commands must know of a kind of data: a few pure functions."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxgan import troubles
 from jaxgan.config import InputError
 
 
@@ -27,6 +29,21 @@ class Judge(NamedTuple):
     scores: Callable  # (Made, Sampling) -> [Score]; the first is the watched
     # (Made, rows of metrics.jsonl) -> what else is known, as JSON, and the lines that tell it
     remarks: Callable = lambda made, rows: ({}, [])
+    # (Made, rows of metrics.jsonl, [Score]) -> [Trouble]: what has gone wrong
+    troubles: Callable = lambda made, rows, found: troubles.of_steps(rows)
+
+
+def taken(found: list[Any], missed: list[str]) -> list[Any]:
+    """The scores, with a warning for each metric that could not be taken.
+
+    Raises:
+      InputError: if none could.
+    """
+    if not found:
+        raise InputError("; ".join(missed) or "there is nothing to score")
+    for told in missed:
+        warnings.warn(told, stacklevel=2)
+    return found
 
 
 class Shares(NamedTuple):
@@ -91,4 +108,8 @@ class Kind(NamedTuple):
     of: str = "image"  # the array of the data set that G makes more of
     shown: int = 64  # samples in a picture
     options: type = NoOptions  # a dataclass of `judge`'s; its fields are flags of `jaxgan evaluate`
+    # (spec, options, split, data_dir, like) -> a Dataset that is scored without a run, its examples like
+    # those of the set `like` where that is given; None: there is none
+    read: Callable | None = None
+    specs: tuple[str, ...] = ()  # how the name of such a set begins, up to its colon
     unit: str = "examples"

@@ -10,19 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import plots
+from jaxgan import plots, troubles
 from jaxgan import random as keys
 from jaxgan.config import InputError, Natural, nearest
 from jaxgan.data import Dataset, synthetic
 from jaxgan.data import load as read_images
 from jaxgan.data.sources import arrays_of, image_set
 from jaxgan.data.synthetic import Mixture
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, taken
 from jaxgan.losses import penalties
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.modes import drift, modes, stacked_modes
 from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
 from jaxgan.metrics.sliced_wasserstein import sliced_wasserstein
+from jaxgan.troubles import Trouble
 
 MIXTURES = {"ring": synthetic.ring, "grid": synthetic.grid, "embedded": synthetic.embedded}
 SETS = (*MIXTURES, "swiss_roll", "stacked", "npz:PATH")
@@ -201,7 +202,7 @@ def judge(
 
     def figures(samples) -> dict[str, float]:
         found = {k: float(v) for k, v in counted(samples).items() if k != "shares"}
-        return {"swd": distance(samples), **{k: v for k, v in found.items() if np.isfinite(v)}}
+        return {"swd": distance(samples), **found}
 
     def all_scores(made: Made, sampling: Sampling) -> list[Score]:
         samples = made.samples
@@ -209,15 +210,23 @@ def judge(
             raise InputError(
                 f"{(~np.isfinite(samples)).any(1).sum()} of {len(samples)} samples are not finite"
             )
-        values = figures(samples)
+        values, missed = figures(samples), []
+        if not np.isfinite(values.get("reverse_kl", 0)):
+            del values["reverse_kl"]
+            missed.append("reverse_kl is left out: no sample is within 3 standard deviations of a mode")
         around = {}
         if groups and len(samples) >= 4 * groups:
             fewer = lambda rows: {**dict.fromkeys(values, np.nan), **figures(samples[rows])}  # noqa: E731
-            around = intervals(fewer, values, len(samples), groups=groups)
-        if made.critic is not None and np.isfinite(steep := slope(made, points)):
-            values["slope"] = steep
+            around = intervals(fewer, values, len(samples), groups=groups, bounds=_bounds(against))
+        if made.critic is not None:
+            values["slope"] = slope(made, points)
+            if not np.isfinite(values["slope"]):
+                del values["slope"]
+                missed.append(
+                    "slope is left out: the samples are fewer than a pack of D's, or D is not finite"
+                )
         by = partial(_protocol, against, len(points), len(samples), sampling)
-        return [
+        found = [
             Score(
                 value,
                 ends if np.isfinite(ends := around.get(name, (np.nan,))).all() else None,
@@ -225,8 +234,29 @@ def judge(
             )
             for name, value in values.items()
         ]
+        return taken(found, missed)
 
-    return Judge(n, watch, all_scores, _remarks)
+    def wrong(made: Made, rows: list[dict], found: list[Score]) -> list[Trouble]:
+        shares = counted(made.samples).get("shares", np.zeros(0))
+        k = len(shares)
+        names = [f"mode {i}" for i in range(k)]
+        own = troubles.of_shares(names, shares, np.full(k, 1 / max(k, 1)), len(made.samples), "mode")
+        return troubles.of_steps(rows) + own
+
+    return Judge(n, watch, all_scores, _remarks, wrong)
+
+
+def _bounds(data: Dataset) -> dict[str, tuple[float, float]]:
+    """The least and the greatest that a figure can be."""
+    mixture = _mixture(data)
+    k = 1000 if mixture is None else len(mixture.centres)
+    return {
+        "swd": (0, None),
+        "slope": (0, None),
+        "high_quality": (0, 1),
+        "captured": (0, k),
+        "reverse_kl": (0, float(np.log(k))),
+    }
 
 
 BETTER = {"captured": "higher", "high_quality": "higher", "slope": "nearer to 1"}
@@ -238,6 +268,7 @@ def _protocol(against: Dataset, n_real: int, n_fake: int, sampling: Sampling, na
         sampling,
         metric=name,
         better=BETTER.get(name, "lower"),
+        within=_bounds(against).get(name, (None, None)),
         features=of.get(name, "the true modes, within 3 standard deviations"),
         reference=against,
         n_reference=n_real if name in of else 0,

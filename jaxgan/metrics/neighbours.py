@@ -60,11 +60,13 @@ def yardstick(real, *, held_out: int = 500) -> tuple[np.ndarray, float] | None:
     return (others, apart) if apart > 0 else None
 
 
-def memorisation(fake, measured: tuple[np.ndarray, float]) -> float:
-    """The median distance of fakes uint8[N, ...] to real images, over that of held-out real ones.
+def memorisation(distances, apart: float) -> float:
+    """The median distance of fakes to real images, over that of held-out real ones.
 
-    About 1 for a sampler of the data's distribution, 0 for one that copies. `measured` is the real images'
-    `yardstick`.
+    About 1 for a sampler of the data's distribution, 0 for one that copies.
+
+    Args:
+      distances: f32[N], as `nearest` measures those of fakes to the images of a `yardstick`.
+      apart: the yardstick's own distance.
     """
-    others, apart = measured
-    return float(np.median(nearest(fake, others)[1]) / apart)
+    return float(np.median(distances) / apart)

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxgan.data import load
 from jaxgan.data.sources import image_set
 from jaxgan.metrics import features, judge, scores
 from jaxgan.metrics.reference import measure, reference
-from jaxgan.metrics.score import Sampling, table
+from jaxgan.metrics.score import Sampling, difference, table
 from jaxgan.metrics.scores import METRICS
 
 
@@ -19,9 +20,10 @@ def ref():
 
 
 def _values(ref, images, metrics, label=None, **options):
-    found = scores.evaluate(
+    found, missed = scores.evaluate(
         ref, measure(ref, images, label), metrics, Sampling("images"), **{"groups": 0, **options}
     )
+    assert missed == []
     return {score.name: score.value for score in found}
 
 
@@ -95,19 +97,17 @@ def test_labels_that_are_ignored_are_told(four):
 
 
 def test_samples_that_teach_the_classes_score_higher(ref, monkeypatch):
-    monkeypatch.setattr(judge, "STEPS", 200)
-    judge._train.clear_cache()
+    monkeypatch.setattr(judge, "MOST", 200)
     real, label = ref.data["image"], ref.data["label"]
     good = _values(ref, real[::2], ["cas"], label[::2])["cas"]
     shuffled = np.random.default_rng(0).permutation(label[::2])
     bad = _values(ref, real[::2], ["cas"], shuffled)["cas"]
-    judge._train.clear_cache()
     assert good > 0.9 > 0.3 > bad
 
 
 def test_a_metric_of_pairs_looks_at_so_many(ref):
     images = np.concatenate([ref.data["image"], ref.data["image"]])
-    found = scores.evaluate(ref, measure(ref, images), ["fd", "kd", "two_sample"], Sampling("x"), groups=0)
+    found, _ = scores.evaluate(ref, measure(ref, images), ["fd", "kd", "two_sample"], Sampling("x"), groups=0)
     counts = {s.name: (s.protocol.n_fake, s.protocol.n_reference) for s in found}
     assert counts == {
         "fcd_digits": (3594, 1797),
@@ -118,7 +118,7 @@ def test_a_metric_of_pairs_looks_at_so_many(ref):
 
 def test_a_score_has_its_protocol_and_an_interval(ref):
     fake = measure(ref, ref.data["image"][::2])
-    fcd, diversity = scores.evaluate(ref, fake, ["fd", "diversity"], Sampling("EMA", 3, 0.7))
+    (fcd, diversity), _ = scores.evaluate(ref, fake, ["fd", "diversity"], Sampling("EMA", 3, 0.7))
     assert fcd.interval[0] < fcd.value < fcd.interval[1]
     p = fcd.protocol
     assert (p.metric, p.better, p.n_fake, p.n_reference) == ("fcd_digits", "lower", 899, 1797)
@@ -137,7 +137,7 @@ def test_a_part_of_the_reference_is_a_sample_of_it(ref):
     by_class = reference(data, features.CELLS, pairs=1000)
     pick = np.random.default_rng(0).permutation(len(order))[:400]
     fake = measure(by_class, data["image"][pick])
-    (score,) = scores.evaluate(by_class, fake, ["two_sample"], Sampling("x"))
+    ((score,), _) = scores.evaluate(by_class, fake, ["two_sample"], Sampling("x"))
     assert score.value < 0.52  # 0.64 with the first 400 of the classes
     assert score.interval[1] - score.interval[0] < 0.15
     assert (score.protocol.n_fake, score.protocol.n_reference) == (400, 400)
@@ -145,7 +145,7 @@ def test_a_part_of_the_reference_is_a_sample_of_it(ref):
 
 def test_as_many_fakes_as_there_are_real(ref):
     few = reference(image_set("few", ref.data["image"][:300]))
-    found = scores.evaluate(
+    found, _ = scores.evaluate(
         few, measure(few, ref.data["image"][300:1300]), ["two_sample"], Sampling("x"), groups=0
     )
     assert (found[0].protocol.n_fake, found[0].protocol.n_reference) == (300, 300)
@@ -156,7 +156,7 @@ def test_what_has_no_reference_or_features_says_so(ref):
     fake = measure(ref, images, label)
     found = {
         s.name: s.protocol
-        for s in scores.evaluate(ref, fake, ["agreement", "memorisation"], Sampling("x"), groups=0)
+        for s in scores.evaluate(ref, fake, ["agreement", "memorisation"], Sampling("x"), groups=0)[0]
     }
     assert (found["agreement"].reference, found["agreement"].n_reference) == ("none", 0)
     assert (found["memorisation"].features, found["memorisation"].n_reference) == ("pixels", 1297)
@@ -195,37 +195,93 @@ def test_data_without_labels_is_compared_by_its_cells():
     assert scores.class_shares(plain, measure(plain, image)) is None
     flat = reference(image_set("flat", np.zeros_like(image)))
     assert scores.usual(flat, conditional=False) == ["fd"]
-    for metric, told in (
-        ("diversity", "diversity: the real images do not differ"),
-        ("memorisation", "memorisation: most .* no yardstick"),
-    ):
-        with pytest.raises(InputError, match=told):
-            _values(flat, image, [metric])
+    found, missed = scores.evaluate(
+        flat, measure(flat, image), ["diversity", "fd", "memorisation"], Sampling("x"), groups=0
+    )
+    assert [score.name for score in found] == ["fd_cells"]
+    assert missed == [
+        "diversity is left out: the real images do not differ",
+        "memorisation is left out: most training images have a duplicate, so there is no yardstick",
+    ]
 
 
 @pytest.mark.parametrize(
     ("metric", "change", "told"),
     [
-        ("fid", {}, "--metrics 'fid' is not one of fd, .*did you mean 'fd'"),
-        ("agreement", {"label": None}, "agreement needs images asked for by label"),
-        ("is", {"kind": "cells"}, "is needs a classifier's logits: take --features classifier or inception"),
-        ("agreement", {"kind": "cells"}, "agreement is with the classifier of the data"),
-        ("intra_fd", {"one": True}, "intra_fd: class 0 has 0 fake samples; a distance needs 2"),
-        ("fd", {"size": 9}, r"the images are \[9, 9, 1\], those of digits \[8, 8, 1\]"),
-        ("ms_ssim", {"n": 1}, "ms_ssim: no class has two images"),
-        ("fd", {"n": 1}, "fd: a covariance needs at least 2 samples, not 1"),
-        ("precision_recall", {"n": 3}, "precision_recall: fake features must have at least 4 rows, not 3"),
+        ("agreement", {"label": None}, "agreement is left out: needs images asked for by label"),
+        ("is", {"kind": "cells"}, "is is left out: needs a classifier's logits: take --features classifier"),
+        ("agreement", {"kind": "cells"}, "agreement is left out: is with the classifier of the data"),
+        ("intra_fd", {"one": True}, "intra_fd is left out: class 0 has 0 fake samples; a distance needs 2"),
     ],
 )
 def test_what_cannot_be_scored_is_told_in_a_line(ref, metric, change, told):
     rows = np.flatnonzero(ref.data["label"] == 3) if change.get("one") else np.arange(100)
-    rows = rows[: change.get("n", 100)]
-    images, label = ref.data["image"][rows], ref.data["label"][rows]
+    images, label = ref.data["image"][rows], None if "label" in change else ref.data["label"][rows]
     if "kind" in change:
         ref = reference(ref.data, features.CELLS)
-    if "size" in change:
-        images = np.zeros((9, 9, 9, 1), np.uint8)
-        label = label[:9]
-    with pytest.raises(InputError, match=told) as e:
-        _values(ref, images, [metric], None if "label" in change else label)
-    assert "\n" not in str(e.value)
+    found, missed = scores.evaluate(
+        ref, measure(ref, images, label), [metric, "swd"], Sampling("x"), groups=0
+    )
+    assert [score.name for score in found] == ["swd"]
+    assert len(missed) == 1
+    assert missed[0].startswith(told)
+    assert "\n" not in missed[0]
+
+
+def test_what_cannot_be_scored_at_all_is_refused(ref):
+    with pytest.raises(InputError, match="--metrics 'fid' is not one of fd, .*did you mean 'fd'"):
+        _values(ref, ref.data["image"][:50], ["fid"])
+    with pytest.raises(InputError, match=r"the images are \[9, 9, 1\], those of digits \[8, 8, 1\]"):
+        measure(ref, np.zeros((9, 9, 9, 1), np.uint8))
+
+
+@pytest.mark.filterwarnings("ignore:.* samples of 128 features")
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric != "cas"])
+def test_each_metric_of_few_samples_is_taken_or_says_how_many_would_do(ref, metric, labelled):
+    """From one sample on: what cannot be taken names a number, and of so many it is taken."""
+    images = np.concatenate([ref.data["image"]] * 2)
+    label = np.concatenate([ref.data["label"]] * 2) if labelled else None
+
+    def at(n):
+        fake = measure(ref, images[:n], None if label is None else label[:n])
+        other = "diversity" if metric == "memorisation" else "memorisation"
+        found, missed = scores.evaluate(ref, fake, [metric, other], Sampling("x"))
+        assert [s for s in found if s.name == other]  # whatever else is not taken
+        for score in found:
+            low, high = score.protocol.within
+            for x in (score.value, *(score.interval or ())):
+                assert (low is None or low <= x) and (high is None or x <= high)  # noqa: PT018
+        return missed
+
+    if METRICS[metric].needs == "label" and not labelled:
+        assert "needs images asked for by label" in at(5)[0]
+        return
+    named = set()
+    for n in (1, 2, 3, 5, 9, 40):
+        if missed := at(n):
+            named.add(int(re.search(r"; --n (\d+) would do", missed[0])[1]))
+            assert n < min(named)
+    assert all(wanted <= 200 and at(wanted) == [] for wanted in named)
+
+
+@pytest.mark.parametrize(("metric", "fewest"), [("kd", 2), ("precision_recall", 4), ("density_coverage", 6)])
+def test_a_reference_of_few_images_is_told(ref, metric, fewest):
+    images = ref.data["image"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* samples of .* features")
+        few = reference(image_set("few", images[: fewest - 1]), features.CELLS) if fewest > 4 else None
+    few = few or dataclasses.replace(ref, rows=ref.rows.take(slice(fewest - 1)))
+    _, missed = scores.evaluate(few, measure(few, images[:50]), [metric], Sampling("x"), groups=0)
+    assert missed[0].endswith(f"; it takes {fewest} real images")
+
+
+def test_the_image_size_and_how_it_was_made_are_in_the_protocol(ref):
+    fake = measure(ref, ref.data["image"][:60])
+    ((score,), _) = scores.evaluate(ref, fake, ["swd"], Sampling("x"), groups=0)
+    assert score.protocol.examples == "8x8x1"
+    other = dataclasses.replace(
+        ref, data=dataclasses.replace(ref.data, resized="resized (bicubic) from 16x16")
+    )
+    ((read,), _) = scores.evaluate(other, fake, ["swd"], Sampling("x"), groups=0)
+    assert difference(read, score) == "examples: 8x8x1, resized (bicubic) from 16x16, not 8x8x1"
