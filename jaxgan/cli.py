@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import tyro
@@ -19,6 +19,7 @@ import tyro
 from jaxgan import (
     compare,
     evaluate,
+    export,
     kinds,
     origin,
     records,
@@ -107,6 +108,19 @@ class Report:
     out: Path | None = None  # the folder to write to; the run's if not given
     data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie now
+    trust: bool = False  # run the code that came with the run; you have read it
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's generator, its average where one was kept, as a file that is used without jaxgan."""
+
+    run: Folder  # the run's folder
+    to: Literal["jax", "safetensors"] = "jax"
+    """jax: a function of z and condition with its weights, for jax.export.deserialize; safetensors: the
+    weights by their names"""
+    out: Path | None = None  # the file; generator.bin or generator.safetensors if not given
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
     trust: bool = False  # run the code that came with the run; you have read it
 
 
@@ -221,6 +235,17 @@ def report_run(args: Report) -> None:
     picture, page = report.make(args.run, which, seed=args.seed, out=args.out, **where)
     print(f"figure  {picture}")
     print(f"page    {page}")
+
+
+def export_run(args: Export) -> None:
+    """`jaxgan export`."""
+    check(args)
+    which = _which(args.checkpoint)
+    _opened(args.run, args.trust)
+    generator = sampling.load(args.run, which)
+    out = args.out or Path(f"generator{export.FORMATS[args.to]}")
+    lines = export.write(generator, args.to, out)
+    print("\n".join([f"generator of step {generator.step} in {out}", *lines]))
 
 
 def resume(args: Resume) -> None:
@@ -394,6 +419,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "evaluate": (_evaluate(kind), lambda args: evaluate_run(args.own, args.options)),
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),
+        "export": (Export, export_run),
         "resume": (Resume, resume),
         "list": (List, list_runs),
     }

@@ -271,7 +271,8 @@ def _cpu_products(geo: _Geometry, n: int, c: int, o: int, dtype, precision) -> _
     few_products = (
         all(t in winograd.TAPS for t in taps)
         and all(d == 1 for d in geo.dilation)
-        and min(c, o, tiles) >= 32
+        and min(c, o) >= 32
+        and (not isinstance(tiles, int) or tiles >= 32)  # an exported program has any number
         and dtype in (jnp.float32, jnp.float64)  # sums of inputs would lose half-precision's bits
         and lax.Precision.HIGHEST not in (precision or ())
     )
