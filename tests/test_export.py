@@ -76,7 +76,7 @@ def test_it_runs_in_a_process_without_jaxgan(trained, tmp_path, capsys):
 
 @pytest.mark.parametrize("size", [8, 16])
 def test_convolutions_are_exported_for_any_number_of_samples_and_every_platform(size):
-    cfg = dcgan.Config(image_size=size, channels=1, width=32, latent=4)
+    cfg = dcgan.Config(image_size=size, channels=1, width=32, latent=4, g_lr=2e-4)
     example = {
         "image": jax.ShapeDtypeStruct((4, size, size, 1), np.float32),
         "slot": jax.ShapeDtypeStruct((4,), np.int32),
