@@ -1,4 +1,7 @@
-"""The `jaxgan` command: what is done with runs once they exist."""
+"""The `jaxgan` command: what is done with runs once they exist.
+
+What takes seconds to import is imported by the commands that use it: help and lists are there at once.
+"""
 
 import ast
 import dataclasses
@@ -11,29 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import jax
 import tyro
 
-from jaxgan import (
-    compare,
-    evaluate,
-    export,
-    kinds,
-    origin,
-    records,
-    report,
-    run,
-    sampling,
-    signals,
-    train,
-    troubles,
-)
+from jaxgan import cache, origin, records, signals, troubles
 from jaxgan.config import Count, InputError, Natural, Seed, check, nearest
-from jaxgan.data import Dataset
-from jaxgan.kinds import Kind, Made
 from jaxgan.signals import reported
+
+if TYPE_CHECKING:
+    from jaxgan.data import Dataset
+    from jaxgan.kinds import Kind
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -191,11 +182,17 @@ def _opened(path: Path, trust: bool) -> dict:
     record = records.read(path)
     if trust:
         origin.trust(record["experiment"], path)
+    cache.keep_compilations()
     return record
 
 
 def sample(args: Sample) -> None:
     """`jaxgan sample`."""
+    import jax
+
+    from jaxgan import run, sampling
+    from jaxgan.kinds import Made
+
     check(args)
     which = _which(args.checkpoint)
     if args.interpolate and args.psi is not None:
@@ -228,6 +225,8 @@ def sample(args: Sample) -> None:
 
 def report_run(args: Report) -> None:
     """`jaxgan report`."""
+    from jaxgan import report
+
     check(args)
     which = _which(args.checkpoint)
     _opened(args.run, args.trust)
@@ -239,6 +238,8 @@ def report_run(args: Report) -> None:
 
 def export_run(args: Export) -> None:
     """`jaxgan export`."""
+    from jaxgan import export, sampling
+
     check(args)
     which = _which(args.checkpoint)
     _opened(args.run, args.trust)
@@ -250,6 +251,8 @@ def export_run(args: Export) -> None:
 
 def resume(args: Resume) -> None:
     """`jaxgan resume`."""
+    from jaxgan import train
+
     check(args)
     changes = {"steps": args.steps, "devices": args.devices, "data_dir": args.data_dir}
     changes = {k: v for k, v in changes.items() if v is not None}
@@ -262,7 +265,7 @@ def _summary(path: Path) -> tuple[str, ...]:
     score = minutes = wrong = ""
     if (path / "scores.json").is_file():
         try:
-            known = evaluate.read(path)
+            known = records.scores(path / "scores.json")
         except InputError:
             known = {"scores": []}
             score = "damaged, or of another version"
@@ -294,6 +297,8 @@ def list_runs(args: List) -> None:
 
 def evaluate_run(args: Evaluate, options) -> None:
     """`jaxgan evaluate`."""
+    from jaxgan import evaluate, run
+
     check(args)
     check(options)
     if args.out is not None and args.out.suffix != ".json":
@@ -341,8 +346,10 @@ def evaluate_run(args: Evaluate, options) -> None:
     _score_given(given, seen, kind, options, args, real)
 
 
-def _score_given(given: Dataset, seen: Dataset, kind: Kind, options, args: Evaluate, real=None) -> None:
+def _score_given(given: "Dataset", seen: "Dataset", kind: "Kind", options, args: Evaluate, real=None) -> None:
     """Scores a set beside another, or beside `real`, and tells what of it is not as it was given."""
+    from jaxgan import evaluate
+
     for remark in given.remarks:
         print(f"{given.name}: {remark}")
     if given.size < args.n:
@@ -355,6 +362,8 @@ def _score_given(given: Dataset, seen: Dataset, kind: Kind, options, args: Evalu
 
 def _is_spec(text: str) -> bool:
     """Whether it names a data set, and no run's folder."""
+    from jaxgan import kinds
+
     return not Path(text).exists() and (text.partition(":")[0] in kinds.default.specs)
 
 
@@ -365,6 +374,8 @@ def _check_given(args: Evaluate) -> None:
 
 def evaluate_sets(args: Evaluate, options) -> None:
     """`jaxgan evaluate` of one data set beside another, without a run."""
+    from jaxgan import kinds
+
     if args.samples is None:
         raise InputError(f"{args.run} is a data set and no run: name what to score beside it by --images")
     if args.data is not None or args.trust:
@@ -382,6 +393,8 @@ def evaluate_sets(args: Evaluate, options) -> None:
 
 def compare_runs(args: Compare) -> None:
     """`jaxgan compare`."""
+    from jaxgan import compare
+
     check(args)
     entries = compare.ranked(compare.expanded(list(args.runs)), args.metric, args.step)
     print(compare.table(entries))
@@ -390,8 +403,10 @@ def compare_runs(args: Compare) -> None:
         print(f"curves    {args.out}")
 
 
-def _kind(argv: list[str]) -> Kind:
+def _kind(argv: list[str]) -> "Kind":
     """Of the first run that the arguments name: its options are flags."""
+    from jaxgan import kinds, run
+
     for text in argv:
         if (Path(text) / "config.json").is_file():
             record = _opened(Path(text), trust="--trust" in argv)
@@ -399,7 +414,7 @@ def _kind(argv: list[str]) -> Kind:
     return kinds.default
 
 
-def _evaluate(kind: Kind) -> type:
+def _evaluate(kind: "Kind") -> type:
     """The arguments of `jaxgan evaluate` for runs on a kind of data."""
 
     @dataclass(frozen=True)
@@ -412,11 +427,13 @@ def _evaluate(kind: Kind) -> type:
 
 
 def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
-    kind = _kind(argv[1:]) if argv[:1] == ["evaluate"] else kinds.default
+    evaluation = Evaluate, None
+    if argv[:1] == ["evaluate"]:
+        evaluation = _evaluate(_kind(argv[1:])), lambda args: evaluate_run(args.own, args.options)
     return {
         "train": (Train, lambda args: train_method([args.method])),
         "sample": (Sample, sample),
-        "evaluate": (_evaluate(kind), lambda args: evaluate_run(args.own, args.options)),
+        "evaluate": evaluation,
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),
         "export": (Export, export_run),

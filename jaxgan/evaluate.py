@@ -121,20 +121,13 @@ def read(path: Path) -> dict:
     Raises:
       InputError: if it is damaged or cannot be read.
     """
-    file = file_of(path)
+    known = records.scores(file_of(path))
     try:
-        known = records.parsed(file.read_bytes())
         for record in known["scores"]:
             from_record(record)
-            if record["step"] is not None:
-                int(record["step"])
-    except FileNotFoundError:
-        return {"scores": []}
-    except OSError as e:
-        raise InputError(f"{file} cannot be read ({e.strerror})") from None
     except (ValueError, KeyError, TypeError) as e:
         raise InputError(
-            f"{file} is damaged or of another version ({e}); move it away and evaluate again"
+            f"{file_of(path)} is of another version ({e}); move it away and evaluate again"
         ) from None
     return known
 

@@ -126,6 +126,28 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} is damaged ({e}): {_AS_IT_WAS}") from None
 
 
+def scores(file: Path) -> dict[str, Any]:
+    """A file of scores, or the beginning of one: its `scores`, each a record with the `step` of its generator
+    (None without a run), and facts of the run.
+
+    Raises:
+      InputError: if it is damaged or cannot be read.
+    """
+    try:
+        known = parsed(file.read_bytes())
+        if not all(record["step"] is None or isinstance(record["step"], int) for record in known["scores"]):
+            raise ValueError("a step is no number")
+    except FileNotFoundError:
+        return {"scores": []}
+    except OSError as e:
+        raise InputError(f"{file} cannot be read ({e.strerror}); move it away and evaluate again") from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise InputError(
+            f"{file} is damaged or of another version ({e}); move it away and evaluate again"
+        ) from None
+    return known
+
+
 def lane_names(root: Path, which: str = "lanes") -> list[str]:
     """The names of the lanes below a folder, or of those that `failed`; [] if it is no folder of lanes."""
     file = root / "lanes.json"

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import step_time
+from experiments.benchmarks import startup, step_time
 from experiments.benchmarks.cases import CASES
 from jaxgan.config import InputError
 
@@ -65,3 +65,21 @@ def test_the_command_ends_with_status_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_person_waits_for_is_a_table(tmp_path, monkeypatch):
+    """Each command once, of which none is run."""
+    ran = []
+    monkeypatch.setattr(startup, "seconds", lambda arguments, cache: ran.append(arguments) or len(ran))
+    lines = startup.table(startup.measure(1, tmp_path)).splitlines()
+    assert lines[2] == "| dcgan --steps 1, cold | 1.00 | 1.00 | 1.00 |"
+    assert [line.split(" |")[0] for line in lines[3:]] == [
+        "| jaxgan --help", "| jaxgan list", "| jaxgan sample", "| dcgan --steps 1, warm"
+    ]  # fmt: skip
+    assert len({" ".join(arguments) for arguments in ran}) == 6  # a step has a run of its own each time
+
+
+def test_a_command_that_fails_is_told(tmp_path):
+    assert startup.seconds(["this"], tmp_path) > 0
+    with pytest.raises(RuntimeError, match="no_such_module: .*No module named no_such_module"):
+        startup.seconds(["no_such_module"], tmp_path)

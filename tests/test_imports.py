@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,26 @@ def _without_docstrings(tree):
 def test_pmap_has_one_home():
     users = {_part(p) for p in ROOT.rglob("*.py") if "jax.pmap(" in p.read_text()}
     assert users == {"parallel"}
+
+
+AT_ONCE = """
+import sys
+from jaxgan import cli
+cli.main(["list", sys.argv[1]])
+try:
+    cli.main(["--help"])
+except SystemExit:
+    pass
+print(*{"jax", "jaxlib", "flax", "optax", "orbax", "scipy", "sklearn", "matplotlib", "pandas"} & set(sys.modules))
+"""
+
+
+def test_help_and_lists_wait_for_no_heavy_import(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "damaged" in done.stdout
+    assert "usage: jaxgan" in done.stdout
+    assert done.stdout.splitlines()[-1] == "", done.stdout.splitlines()[-1]
