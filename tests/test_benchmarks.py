@@ -1,6 +1,8 @@
+import contextlib
 import subprocess
 import sys
-from types import ModuleType
+from functools import partial
+from types import ModuleType, SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from experiments.benchmarks import startup, step_time
 from experiments.benchmarks.cases import CASES
+from jaxgan import steps
 from jaxgan.config import InputError
 
 
@@ -30,17 +33,57 @@ def test_every_mode_of_ours_makes_the_same_steps():
 
 def _result(title, **median_ms):
     alone = dict.fromkeys(median_ms, {"compile_s": 1.5, "peak_mib": 500.0})
-    found = dict(best="compile", ratio=1.5, aim=1.2, gflop=4.0, alone=alone)
+    rates = {"jax": 100.0, "torch": 50.0}
+    found = dict(best="compile", ratio=1.5, aim=1.2, gflop=4.0, alone=alone, products_gflops=rates)
     return {"title": title, "median_ms": median_ms, **found}
 
 
 def test_the_table_and_the_plot_hold_every_mode(tmp_path):
     results = {"b": _result("DCGAN", scan=80.0, loop=90.0, eager=130.0, compile=120.0)}
     lines = step_time.table(results, 400.0).splitlines()
-    assert lines[2] == "| (b) DCGAN | 80 | 90 | - | 130 | - | 120 | 10 | 1.50 | 1.2 |"
+    assert lines[2] == "| (b) DCGAN | 80 | 90 | - | 130 | - | 120 | 10 | 50% / 67% | 1.50 | 1.2 |"
     assert lines[-1] == "| (b) | 1.5; 500 | 1.5; 500 | 1.5; 500 | - | 1.5; 500 |"
     step_time.plot(results, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("linen", [False, True])
+def test_every_case_is_traced(name, linen):
+    """With its own layers and with linen's, which stand in for them."""
+    case = CASES[name]
+    with step_time._linen_convolutions() if linen else contextlib.nullcontext():
+        gan, opts = case.game()
+        batches = jax.eval_shape(case.batches)
+        first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batches)
+        state = jax.eval_shape(partial(steps.create_state, gan, opts), jax.random.key(0), first)
+        after, metrics = jax.eval_shape(partial(steps.train_step, gan, opts), state, batches)
+    assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(lambda x: x.shape, state)
+    assert {"d/loss", "g/loss"} <= set(metrics)
+
+
+def test_a_case_that_fails_does_not_lose_the_others(tmp_path, monkeypatch, capsys):
+    """What was measured is written; the failure is named at the end."""
+
+    def measure(cfg, name, products, bar):
+        if name == "d":
+            raise RuntimeError("case d, linen: no")
+        found = _result(CASES[name].title, scan=80.0, loop=90.0, eager=130.0, compile=120.0)
+        return found | {"difference": 1e-5, "peak_gflops": 400.0}
+
+    torch = ModuleType("torch")
+    torch.__version__ = "2"
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(step_time, "measure", measure)
+    monkeypatch.setattr(step_time, "Process", lambda *args: SimpleNamespace(ready=lambda: None))
+    with pytest.raises(RuntimeError, match="case d, linen: no"):
+        step_time.main(step_time.Config(cases=("b", "d", "e"), out=tmp_path))
+    text = (tmp_path / "table.md").read_text()
+    assert "(b) DCGAN" in text
+    assert "(e) WGAN-GP" in text
+    assert text.startswith(startup.cpu())
+    assert "GFLOP/s: jax 100, torch 50" in text
+    assert "(d) failed: case d" in capsys.readouterr().out
 
 
 def test_what_fails_in_a_process_is_told():
@@ -49,12 +92,12 @@ def test_what_fails_in_a_process_is_told():
 
 
 @pytest.mark.parametrize(
-    ("torch", "said"), [(None, "pip install -e '.[bench]'"), (ModuleType("torch"), "name at least one")]
+    ("cases", "said"), [(("g",), "pip install -e '.[bench]'"), ((), "name at least one")]
 )
-def test_bad_input_says_what_to_do(torch, said, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torch", torch)
+def test_bad_input_says_what_to_do(cases, said, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError) as error:
-        step_time.main(step_time.Config(cases=(), out=tmp_path / "out"))
+        step_time.main(step_time.Config(cases=cases, out=tmp_path / "out"))
     assert said in str(error.value)
     assert not (tmp_path / "out").exists()
 

@@ -161,7 +161,7 @@ try:
     cli.main(["--help"])
 except SystemExit:
     pass
-print(*{"jax", "jaxlib", "flax", "optax", "orbax", "scipy", "sklearn", "matplotlib", "pandas"} & set(sys.modules))
+print(*{"jax", "jaxlib", "flax", "optax", "orbax", "scipy", "sklearn", "matplotlib"} & set(sys.modules))
 """
 
 

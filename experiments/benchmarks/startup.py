@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.startup
 
-Each command is a process of its own. Cold is with an empty cache: nothing is compiled yet, and the classifier of
-the closing scores is trained. The table has the median over rounds and the CPU.
+Each command is a process of its own. Cold is with an empty cache: nothing is compiled yet, and the classifier
+of the closing scores is trained. The table has the median over rounds and the CPU.
 """
 
 import os

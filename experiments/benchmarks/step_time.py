@@ -18,10 +18,18 @@ table has the medians over rounds:
                    derivative
 
 `floor` is the step's multiplications in their direct form at the speed of the fastest matrix product
-measured beside them. Peak memory is the whole process's, with its library. On a machine with a GPU all
-of it runs there.
+measured beside them, and `products` the share of the step that they would take at the speed of the
+library's own (ours / PyTorch's; above 100 % where fewer than the direct form's are computed): what is
+left is passes over memory and calls. Peak memory is the whole process's, with its library. On a
+machine with a GPU all of it runs there. The table and results.json are written anew after each case; a
+case that fails is named, and the others go on.
+
+    python -m experiments.benchmarks.step_time --tiny
+
+runs each case once, with batches of 2 and without PyTorch, to see that it does.
 """
 
+import dataclasses
 import functools
 import json
 import math
@@ -49,6 +57,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.benchmarks.cases import CASES, Case
+from experiments.benchmarks.startup import cpu
 from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
 from jaxgan.nets import dcgan, resnet
@@ -67,21 +76,27 @@ class Config:
     rounds: Count = 9  # how often each mode is timed; 7 or more for a median to quote
     seconds: Count = 1  # about how long one timing lasts
     linen: bool = True  # also flax.linen's convolutions in the scan
+    tiny: bool = False  # each case's scan once, with batches of 2: to see that it runs
     out: Path = Path("runs/benchmarks/step_time")  # for table.md, results.json and ratios.png
 
 
 # --- our side
 
 
+class LinenSpectralConv(spectral._Spectral, nn.Conv):
+    """`flax.linen.Conv` with a kernel of spectral norm 1."""
+
+    iterations: int = 1
+
+
 def _linen_convolutions():
     """Has the networks built on flax.linen's convolutions."""
-    plain = type("SpectralConv", (spectral._Spectral, nn.Conv), {})
     stack = ExitStack()
     for module, name, layer in (
         (dcgan, "Conv", nn.Conv),
         (dcgan, "ConvTranspose", nn.ConvTranspose),
         (resnet, "Conv", nn.Conv),
-        (resnet, "SpectralConv", plain),
+        (resnet, "SpectralConv", LinenSpectralConv),
     ):
         stack.enter_context(mock.patch.object(module, name, layer))
     return stack
@@ -213,11 +228,15 @@ def modes(case: Case) -> tuple[str, ...]:
     return tuple(m for m in (*OURS, *TORCH) if m not in skipped)
 
 
-def runner(name: str, mode: str, length: int):
-    """A mode of a case, ready to run; of the case "peak", a library's matrix product."""
+def runner(name: str, mode: str, length: int, batch: int | None = None):
+    """A mode of a case, ready to run; of the case "peak", a library's matrix product.
+
+    Args:
+      batch: examples in one, if not the case's own.
+    """
     if name == "peak":
         return Product(mode)
-    case = CASES[name]
+    case = CASES[name] if batch is None else dataclasses.replace(CASES[name], batch=batch)
     return Torch(name, case, mode, length) if mode in TORCH else Ours(case, mode, length)
 
 
@@ -319,10 +338,11 @@ def _peak_memory(mode: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _serve(pipe, name: str, mode: str, length: int):
+def _serve(pipe, *args):
     """The process's side of `Process`."""
+    mode = args[1]
     try:
-        one = runner(name, mode, length)
+        one = runner(*args)
         one.run()
         pipe.send((one.compile_s, one.length))
         while pipe.recv():
@@ -339,11 +359,11 @@ def _serve(pipe, name: str, mode: str, length: int):
 class Process:
     """A mode in a process of its own, compiled and run once."""
 
-    def __init__(self, name: str, mode: str, length: int = 0):
+    def __init__(self, name: str, mode: str, length: int = 0, batch: int | None = None):
         self.title = f"case {name}, {mode}"
         spawn = multiprocessing.get_context("spawn")
         self.pipe, end = spawn.Pipe()
-        self.process = spawn.Process(target=_serve, args=(end, name, mode, length), daemon=True)
+        self.process = spawn.Process(target=_serve, args=(end, name, mode, length, batch), daemon=True)
         self.process.start()
         end.close()
 
@@ -381,7 +401,7 @@ def _length(name: str, seconds: float) -> int:
     return length
 
 
-def measure(cfg: Config, name: str, products: list[Process], bar: tqdm) -> dict:
+def measure(cfg: Config, name: str, products: dict[str, Process], bar: tqdm) -> dict:
     """All numbers of one case."""
     case = CASES[name]
     bar.set_postfix_str(f"{name}: agreement")
@@ -392,10 +412,11 @@ def measure(cfg: Config, name: str, products: list[Process], bar: tqdm) -> dict:
     bar.set_postfix_str(f"{name}: compiling")
     length = _length(name, cfg.seconds)
     processes = {mode: Process(name, mode, length).ready() for mode in modes(case)}
-    times, square = {mode: [] for mode in processes}, []
+    times, square = {mode: [] for mode in processes}, {library: [] for library in products}
     for round_ in range(cfg.rounds):
         bar.set_postfix_str(f"{name}: round {round_ + 1} of {cfg.rounds}")
-        square += [product.run() for product in products]
+        for library, product in products.items():
+            square[library].append(product.run())
         order = list(processes)
         for mode in order[round_ % len(order) :] + order[: round_ % len(order)]:
             times[mode].append(processes[mode].run())
@@ -424,7 +445,10 @@ def measure(cfg: Config, name: str, products: list[Process], bar: tqdm) -> dict:
         "ratio": statistics.median(against),
         "loop_over_scan": statistics.median(b / s for b, s in zip(times["loop"], times["scan"], strict=True)),
         "alone": alone,
-        "peak_gflops": 2e-6 * Product.SIZE**3 / min(square),
+        "products_gflops": {
+            library: 2e-6 * Product.SIZE**3 / statistics.median(each) for library, each in square.items()
+        },
+        "peak_gflops": 2e-6 * Product.SIZE**3 / min(min(each) for each in square.values()),
     }
 
 
@@ -435,12 +459,17 @@ def _row(cells) -> str:
 def table(results: dict, peak: float) -> str:
     """The results as Markdown."""
     every = (*OURS, "linen", *TORCH)
-    head = ["case", *every, "floor", "best PyTorch / scan", "aim"]
+    head = ["case", *every, "floor", "products", "best PyTorch / scan", "aim"]
     lines = [_row(head), _row(["---"] * len(head))]
     for name, r in results.items():
         ms = [f"{r['median_ms'][m]:.3g}" if m in r["median_ms"] else "-" for m in every]
         floor = f"{1e3 * r['gflop'] / peak:.3g}"
-        lines.append(_row([f"({name}) {r['title']}", *ms, floor, f"{r['ratio']:.2f}", str(r["aim"])]))
+        shares = [
+            1e3 * r["gflop"] / r["products_gflops"][library] / r["median_ms"][mode]
+            for library, mode in (("jax", "scan"), ("torch", r["best"]))
+        ]
+        share = " / ".join(f"{x:.0%}" for x in shares)
+        lines.append(_row([f"({name}) {r['title']}", *ms, floor, share, f"{r['ratio']:.2f}", str(r["aim"])]))
     head = ["first step, s; peak memory, MiB", *OURS, *TORCH]
     lines += ["", _row(head), _row(["---"] * len(head))]
     for name, r in results.items():
@@ -472,46 +501,89 @@ def plot(results: dict, path: Path):
     figure.savefig(path, dpi=150)
 
 
-def main(cfg: Config):
-    """Runs, prints the table and writes it with its plot."""
+def tiny(cfg: Config) -> None:
+    """Runs each case's scan once.
+
+    Raises:
+      RuntimeError: naming the case that does not run.
+    """
+    for name in cfg.cases:
+        one = Process(name, "scan", 2, batch=2).ready()
+        print(
+            f"({name}) {CASES[name].title}: compiled in {one.compile_s:.1f} s, a step in {one.run():.3g} ms"
+        )
+        one.stop()
+
+
+def _write(out: Path, record: dict) -> str:
+    """Writes what is known, and returns it as text."""
+    (out / "results.json").write_text(json.dumps(record, indent=1))
+    results = record["cases"]
+    rates = ", ".join(
+        f"{library} {statistics.median(r['products_gflops'][library] for r in results.values()):.0f}"
+        for library in ("jax", "torch")
+    )
+    text = (
+        f"{record['cpu']}; jax {record['jax']}, torch {record['torch']}; products of "
+        f"{Product.SIZE} x {Product.SIZE}, GFLOP/s: {rates}\n\n{table(results, record['peak_gflops'])}\n"
+    )
+    (out / "table.md").write_text(text)
+    plot(results, out / "ratios.png")
+    return text
+
+
+def main(cfg: Config) -> None:
+    """Runs, prints the table and writes it with its plot.
+
+    Raises:
+      InputError: without PyTorch, or cases.
+      RuntimeError: at the end, naming the cases that failed.
+    """
+    if not cfg.cases:
+        raise InputError("--cases: name at least one of a b c d e f g")
+    if cfg.tiny:
+        tiny(cfg)
+        return
     try:
         import torch
     except ImportError as e:
         raise InputError("this benchmark needs PyTorch: pip install -e '.[bench]'") from e
-    if not cfg.cases:
-        raise InputError("--cases: name at least one of a b c d e f g")
     cfg.out.mkdir(parents=True, exist_ok=True)
     # Several processes share a GPU here; jax would take three quarters of it in each.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    products, results = [Process("peak", library).ready() for library in ("jax", "torch")], {}
+    products = {library: Process("peak", library).ready() for library in ("jax", "torch")}
+    results, failed, text = {}, {}, "no case was measured"
     with tqdm(total=len(cfg.cases) * cfg.rounds, unit="round") as bar:
         for name in cfg.cases:
-            results[name] = measure(cfg, name, products, bar)
-            peak = max(r["peak_gflops"] for r in results.values())
-            record = {
-                "jax": jax.__version__,
-                "torch": torch.__version__,
-                "device": jax.devices()[0].device_kind,
-                "cores": os.cpu_count(),
-                "peak_gflops": peak,
-                "cases": results,
-            }
-            (cfg.out / "results.json").write_text(json.dumps(record, indent=1))
-            found = results[name]
+            try:
+                found = results[name] = measure(cfg, name, products, bar)
+            except RuntimeError as e:
+                failed[name] = str(e)
+                bar.write(f"({name}) failed: {e}")
+                continue
+            text = _write(
+                cfg.out,
+                {
+                    "cpu": cpu(),
+                    "jax": jax.__version__,
+                    "torch": torch.__version__,
+                    "device": jax.devices()[0].device_kind,
+                    "peak_gflops": max(r["peak_gflops"] for r in results.values()),
+                    "cases": results,
+                },
+            )
             bar.write(
                 f"({name}) {found['ratio']:.2f} times as fast as {found['best']}; "
                 f"losses and gradients differ by {found['difference']:.0e}"
             )
-    text = table(results, peak)
-    (cfg.out / "table.md").write_text(text + "\n")
-    plot(results, cfg.out / "ratios.png")
-    print(f"milliseconds a step; the fastest matrix product made {peak:.0f} GFLOP/s\n\n{text}\n")
-    print(f"written to {cfg.out}")
+    print(f"milliseconds a step\n\n{text}\nwritten to {cfg.out}")
+    if failed:
+        raise RuntimeError("; ".join(failed.values()))
 
 
 if __name__ == "__main__":
     try:
         main(tyro.cli(Config, description=__doc__))
-    except InputError as e:
+    except (InputError, RuntimeError) as e:
         print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(e, InputError) else 1)
