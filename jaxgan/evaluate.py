@@ -154,6 +154,6 @@ def remember(path: Path, found: list[tuple[int | None, Score]], **facts) -> dict
         known = read(path)
         placed = {place(record): record for record in known["scores"]}
         placed |= {place(record): record for record in (to_record(one, step) for step, one in found)}
-        known = known | facts | {"scores": list(placed.values())}
+        known = json.loads(json.dumps(known | facts | {"scores": list(placed.values())}))
         records.write(file, known)
     return known

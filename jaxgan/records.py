@@ -83,12 +83,11 @@ def parsed(text: str | bytes) -> dict:
 
     Raises:
       ValueError: if it is no JSON, or its checksum is off.
+      KeyError: if it has none.
     """
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("it is no record")
-    if "checksum" not in found:
-        raise ValueError("it has no checksum, as those of an earlier version")
     if found.pop("checksum") != checksum(found):
         raise ValueError("its checksum is off")
     return found
@@ -122,6 +121,11 @@ def read(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as e:
         raise InputError(f"{file} cannot be read ({e.strerror})") from None
+    except KeyError:
+        raise InputError(
+            f"{file} has no checksum: it is damaged, or was made by an earlier version, whose numbers were "
+            "others; train it anew"
+        ) from None
     except (ValueError, RecursionError) as e:
         raise InputError(f"{file} is damaged ({e}): {_AS_IT_WAS}") from None
 
@@ -187,7 +191,7 @@ def meta(checkpoint: Path) -> dict[str, Any]:
 def progress(path: Path) -> dict[str, Any] | None:
     """The host's progress at a run's newest checkpoint of which it can be read; None if there is none."""
     for step in reversed(checkpoints(path)):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError):
             return meta(path / "checkpoints" / str(step))["progress"]
     return None
 

@@ -12,7 +12,7 @@ import pytest
 
 from jaxgan import checkpoint, evaluate, lanes, records, steps
 from jaxgan.config import InputError
-from jaxgan.metrics.score import Protocol, Score
+from jaxgan.metrics.score import Sampling, Score, protocol
 
 BATCH = {"image": jnp.zeros((2, 8, 8, 1)), "slot": jnp.arange(2)}
 PROGRESS = {"best": 0.5, "best_step": 2, "stale": 0, "seconds": 1.0, "rows": (0, 0, 0)}
@@ -146,8 +146,8 @@ def _lanes(path):
 
 
 def _scores(path):
-    protocol = Protocol("fd", "lower", 1, "x", "y", "z", 5, 6, "EMA", "running", "uint8", None, 0, "0.1")
-    evaluate.remember(path, [(10, Score(1.25, (1.0, 1.5), protocol))])
+    what = protocol(Sampling("EMA"), metric="fd", better="lower", features="x", n_fake=6)
+    evaluate.remember(path, [(10, Score(1.25, (1.0, 1.5), what))])
     return path / "scores.json", lambda: evaluate.read(path)
 
 

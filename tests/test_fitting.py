@@ -187,7 +187,7 @@ def test_ctrl_c_returns_what_a_folder_has(images, tmp_path, capsys):
     assert 0 < int(state.step) == len(history["d/loss"]) < 10**6
     told = capsys.readouterr()
     assert "what was trained until then is returned" in told.out
-    assert "go on by calling jaxgan.fit again" in told.err
+    assert "go on by calling jaxgan.fit again" in told.out
 
 
 @pytest.mark.parametrize(

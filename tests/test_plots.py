@@ -103,14 +103,15 @@ def test_lanes_have_a_line_each_and_their_mean_in_black(tmp_path):
     """A figure a panel: lanes at 0, 1 and 5 have their mean at 2, two fifths of the way up."""
 
     def curves(*signs):
-        return {
+        runs = {
             f"seed-{v}": [{"step": s} | {f"score/{sign}": sign * v for sign in signs} for s in range(4)]
             for v in (0.0, 1.0, 5.0)
         }
+        return {"": runs}
 
     assert plots.lanes(tmp_path / "two.png", curves(1, -1), "title")
     assert plots.lanes(tmp_path / "one.png", curves(1), "title")
-    assert not plots.lanes(tmp_path / "none.png", {"seed-0": [{"step": 1, "d/loss": 1.0}]}, "title")
+    assert not plots.lanes(tmp_path / "none.png", {"": {"seed-0": [{"step": 1, "d/loss": 1.0}]}}, "title")
     two, one = (np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB"), int) for n in ("two", "one"))
     assert len(two) > 1.6 * len(one)
     column = one[:, one.shape[1] // 3]

@@ -299,7 +299,7 @@ def test_a_run_without_labels_or_scores_in_between(tmp_path, images, capsys):
     assert _latest(tmp_path / "gan" / "a") == 7
     given = ["--images", f"npz:{tmp_path / 'plain.npz'}", "--groups", "0"]
     cli.main(["evaluate", str(tmp_path / "gan" / "a"), *given])
-    assert "40 samples (images of npz:" in capsys.readouterr().out
+    assert "40 samples (images as given, seed 0)" in capsys.readouterr().out
 
 
 def test_patience_stops_a_run_and_the_best_is_kept(tmp_path, capsys):
@@ -710,7 +710,7 @@ class TestCommand:
         assert "damaged" in capsys.readouterr().out
         cli.main(["list", str(whole[0].parents[1])])
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].split() == ["run", "data", "steps", "score", "minutes"]
+        assert lines[0].split() == ["run", "data", "steps", "score", "minutes", "trouble"]
         assert str(whole[0]) in lines[1]
         assert "40/40" in lines[1]
 
