@@ -1,6 +1,7 @@
 """Sets of real images, all of one size, as uint8 arrays in memory."""
 
 import contextlib
+import importlib.util
 import dataclasses
 import logging
 import math
@@ -155,11 +156,12 @@ def _fitted(images: np.ndarray, fit: Fit) -> list[np.ndarray]:
 
 
 def _digits(fit: Fit) -> Read:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    levels = (digits.images * (255 / 16)).round().astype(np.uint8)
-    return Read(_fitted(levels, fit), (8, 8), digits.target, tuple("0123456789"))
+    # The file alone: an import of scikit-learn takes a second.
+    package = Path(importlib.util.find_spec("sklearn").origin).parent
+    table = np.loadtxt(package / "datasets" / "data" / "digits.csv.gz", np.uint8, delimiter=",")
+    images = table[:, :64].reshape(-1, 8, 8)
+    levels = (images * (255 / 16)).round().astype(np.uint8)
+    return Read(_fitted(levels, fit), (8, 8), table[:, 64].astype(int), tuple("0123456789"))
 
 
 @contextlib.contextmanager

@@ -244,3 +244,11 @@ def test_sizes_and_channels_that_make_no_sense():
         load("digits", image_size=8, channels=2)
     with pytest.raises(InputError, match="--image-size 0"):
         load("digits", image_size=0)
+
+
+def test_the_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    theirs, ours = load_digits(), load("digits", image_size=8)
+    np.testing.assert_array_equal(ours["image"][..., 0], (theirs.images * (255 / 16)).round())
+    np.testing.assert_array_equal(ours["label"], theirs.target)
