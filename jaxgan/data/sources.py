@@ -1,8 +1,8 @@
 """Sets of real images, all of one size, as uint8 arrays in memory."""
 
 import contextlib
-import importlib.util
 import dataclasses
+import importlib.util
 import logging
 import math
 import zipfile
