@@ -284,15 +284,18 @@ def list_runs(args: List) -> None:
     if not found:
         print(f"no runs in {args.root}")
         return
-    rows = [("run", "data", "steps", "score", "minutes", "trouble")]
+    rows, damaged = [("run", "data", "steps", "score", "minutes", "trouble")], []
     for path in found:
         try:
             rows.append(_summary(path))
-        except (InputError, KeyError, TypeError, ValueError):
+        except (InputError, KeyError, TypeError, ValueError) as e:
             rows.append((str(path), "damaged", "", "", "", ""))
+            damaged.append(str(e) if isinstance(e, InputError) else f"{path}: its records do not fit ({e})")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{x:{w}}" for x, w in zip(row, widths, strict=True)).rstrip())
+    for line in damaged:
+        print(line, file=sys.stderr)
 
 
 def evaluate_run(args: Evaluate, options) -> None:

@@ -708,6 +708,11 @@ class TestCommand:
         (bad / "scores.json").write_text("{}")
         cli.main(["list", str(tmp_path)])
         assert "damaged" in capsys.readouterr().out
+        (bad / "config.json").write_text("{")
+        cli.main(["list", str(tmp_path)])
+        told = capsys.readouterr()
+        assert "damaged" in told.out
+        assert told.err.startswith(f"{bad / 'config.json'} is damaged (")
         cli.main(["list", str(whole[0].parents[1])])
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].split() == ["run", "data", "steps", "score", "minutes", "trouble"]
