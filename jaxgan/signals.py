@@ -199,6 +199,11 @@ def reported(own: bool = False) -> Iterator[None]:
     except InputError as e:
         end(f"error: {e}", 2)
     except Stopped as e:
+        if own:  # a compilation may be under way in another thread, and does not survive Python's own end
+            print(e.line, file=sys.stderr)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(128 + e.signum)
         end(e.line, 128 + e.signum)
     except KeyboardInterrupt:
         end("interrupted", 128 + signal.SIGINT)

@@ -86,6 +86,14 @@ def test_when_all_is_done_signals_are_of_no_account():
     assert _ends(process, signal.SIGTERM) == (0, "")
 
 
+def test_what_threads_do_meanwhile_is_left_to_them():
+    """Python's own end would wait for this thread, or crash with one that compiles."""
+    body = f"import threading\n    threading.Thread(target=lambda: exec({STUCK!r})).start()\n    {BUSY}"
+    body = body.replace("import threading", "import threading; print('ready')")
+    process = _program(f"with signals.reported(own=True), signals.at_once('over'):\n    {body}")
+    assert _ends(process, signal.SIGTERM) == (143, "over")
+
+
 def test_handlers_are_put_back():
     before = [signal.getsignal(s) for s in signals.SIGNALS]
     with pytest.raises(signals.Stopped) as e, signals.at_once("outer"), signals.at_once(lambda: "inner"):
