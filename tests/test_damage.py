@@ -82,11 +82,13 @@ def _unnoticed(read, saved, state, tmp_path, capsys, n=60, below="2"):
     return silent
 
 
+@pytest.mark.parametrize("n", [15, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("read", [_resumed, _sampled])
-def test_a_flipped_bit_of_a_checkpoint_is_told(read, saved, state, tmp_path, capsys):
-    assert _unnoticed(read, saved, state, tmp_path, capsys) == 0
+def test_a_flipped_bit_of_a_checkpoint_is_told(read, n, saved, state, tmp_path, capsys):
+    assert _unnoticed(read, saved, state, tmp_path, capsys, n) == 0
 
 
+@pytest.mark.slow
 def test_without_the_sums_some_are_not(saved, state, tmp_path, capsys, monkeypatch):
     """The negative control: the storage format itself does not see all."""
     monkeypatch.setattr(checkpoint, "_check_sums", lambda *args: None)

@@ -18,7 +18,7 @@ BUSY = "while True: pass"
 
 def _program(text):
     """A process that has reached its last lines."""
-    code = f"import sys\nfrom jaxgan import signals\n{text}"
+    code = f"import sys\nfrom jaxgan import signals\nsignals.GRACE = 0.5\n{text}"
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -52,7 +52,7 @@ def test_without_the_watch_a_compilation_does_not_end():
     process = _program(f"import signal\nsignal.signal(15, lambda *_: sys.exit(9))\nprint('ready')\n{STUCK}")
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=4)
+        process.wait(timeout=2)
     process.kill()
     process.communicate()
 

@@ -62,6 +62,7 @@ from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
 from jaxgan.nets import dcgan, resnet
 from jaxgan.nn import spectral
+from jaxgan.signals import reported
 
 OURS = ("scan", "loop")
 TORCH = ("eager", "channels_last", "compile")
@@ -582,8 +583,9 @@ def main(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Config, description=__doc__))
-    except (InputError, RuntimeError) as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2 if isinstance(e, InputError) else 1)
+    with reported(own=True):
+        try:
+            main(tyro.cli(Config, description=__doc__))
+        except RuntimeError as e:
+            print(f"error: {e}", file=sys.stderr)
+            sys.exit(1)
