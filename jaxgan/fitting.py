@@ -63,6 +63,7 @@ def fit(
 
     Raises:
       InputError: if data, game and sizes do not go together, or a figure is no longer finite.
+      Stopped: if Ctrl-C came before the first step, and there is a folder.
     """
     origin.check_wanted()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)

@@ -118,7 +118,13 @@ def test_all_devices_are_used_by_a_function_of_the_axis(plain, images, capsys):
     np.testing.assert_allclose(history["d/loss"], plain.history["d/loss"], rtol=1e-3)
 
 
-def _interrupt(seconds):
+def _interrupt(seconds, written=None):
+    """Ctrl-C after a while; that of a file begins when something is in it."""
+    deadline = time.monotonic() + 120
+    while written is not None and time.monotonic() < deadline:
+        if written.is_file() and written.stat().st_size:
+            break
+        time.sleep(0.05)
     time.sleep(seconds)
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -177,7 +183,8 @@ def _networks():
 
 @pytest.mark.filterwarnings("ignore:.*biased upwards")
 def test_ctrl_c_returns_what_a_folder_has(images, tmp_path, capsys):
-    thread = threading.Thread(target=_interrupt, args=(2.5,))
+    rows = tmp_path / "r" / "metrics.jsonl"
+    thread = threading.Thread(target=_interrupt, args=(0.5, rows))
     thread.start()
     options = dict(
         batch_size=8, out=tmp_path / "r", loop=Loop(sample_every=0, evaluate_every=0, checkpoint_every=0)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_experiments import NAMES
 
 from experiments import cgan, dcgan, gan, lsgan, r3gan, sngan, wgan_gp
 from jaxgan import recipes, train
 from jaxgan.config import Count, InputError, Rate, Seed, check
 from jaxgan.data import Dataset, load
 from jaxgan.recipes import SMALL, by_size, choices, filled, told
-from tests.test_experiments import NAMES
 
 MODULES = [importlib.import_module(f"experiments.{name}") for name in NAMES]
 CLASSES = {module.__name__.rpartition(".")[2]: module.Config for module in MODULES}
