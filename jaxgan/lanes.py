@@ -65,6 +65,7 @@ class Lane:
     begun: bool = False  # whether a chunk of it is compiled
     kept_best: int | None = None  # the best step that the newest checkpoint knows
     failed: str | None = None  # why it was frozen
+    shown: Made | None = None  # what its pictures showed last
 
     @property
     def spent(self) -> bool:
@@ -294,6 +295,8 @@ def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
 
 def _shown(lane: Lane) -> Made:
     """The samples of the pictures, of the same latents at every step."""
+    if lane.shown is not None and lane.shown.step == lane.step:
+        return lane.shown
     kind, asked = lane.program.method.kind, None
     n = kind.shown
     if lane.gan.condition is not None:
@@ -301,7 +304,8 @@ def _shown(lane: Lane) -> Made:
         columns = min(len(next(iter(asked.values()))), sampling.MOST)
         n = max(1, n // 8) * columns
         asked = sampling.in_turn(asked, n, sampling.MOST)
-    return _made(lane, n, fold(lane.state.key, "samples"), asked)
+    lane.shown = _made(lane, n, fold(lane.state.key, "samples"), asked)
+    return lane.shown
 
 
 def _scored(lane: Lane) -> Made:

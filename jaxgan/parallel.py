@@ -60,7 +60,10 @@ def over_devices(chunk: Callable, devices: list) -> Callable:
 
 
 def replicate(tree, devices: list):
-    """The tree on every device. (A state left on one device would make pmap compile twice.)"""
+    """The tree on every device. (A state left on one of several would make pmap compile twice; on a mesh of
+    one, a step would be traced twice.)"""
+    if len(devices) == 1:
+        return jax.device_put(tree, devices[0])
     mesh = Mesh(np.asarray(devices), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 

@@ -65,19 +65,31 @@ class Program:
         return jax.jit(lambda numbers, *args: self._made(numbers)[0].critic(*args))
 
     @cached_property
-    def bare(self) -> Callable:
-        """`chunk`, not compiled."""
+    def step(self) -> Callable:
+        """(state, ((numbers, arrays), slot)) -> (state, metrics): one step.
+
+        It is traced once, which takes a second, for the room, the digest and each length of a chunk.
+        """
         axis = parallel.AXIS if len(self.devices) > 1 else None
         cfg, method = self.cfg, self.method
 
-        def chunk(state, given, slot, length):
-            numbers, arrays = given
+        def step(state, drawn_from):
+            (numbers, arrays), slot = drawn_from
             own = dataclasses.replace(cfg, **numbers)
-            step = partial(
-                method.train_step(own), *method.make(own, axis), axis=axis, accumulate=self.accumulate
-            )
             draw = partial(self.data.batch, arrays, slot=slot, batch_size=cfg.batch_size)
-            return steps.train_chunk(step, method.batches(own, lambda key, i: draw(key, i)), state, length)
+            batches = method.batches(own, lambda key, i: draw(key, i))
+            return method.train_step(own)(
+                *method.make(own, axis), state, batches(state), axis=axis, accumulate=self.accumulate
+            )
+
+        return jax.jit(step, inline=True)
+
+    @cached_property
+    def bare(self) -> Callable:
+        """`chunk`, not compiled."""
+
+        def chunk(state, given, slot, length):
+            return steps.train_chunk(self.step, lambda _: (given, slot), state, length)
 
         return chunk
 

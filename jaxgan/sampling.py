@@ -77,7 +77,7 @@ def generate(sample: Callable, variables, z, condition=None, *, batch_size: int 
     Args:
       sample: a GAN's, compiled.
     """
-    inputs = (z,) if condition is None else (z, condition)
+    inputs = jax.device_get((z,) if condition is None else (z, condition))  # to be cut without a program
     n = jax.tree.leaves(z)[0].shape[0]
     batch_size = min(batch_size, n)
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import gan
-from jaxgan import config, methods, steps
+from jaxgan import config, methods, parallel, steps
 from jaxgan.config import InputError, Rate
 from jaxgan.data import load, resident
 from jaxgan.program import Program, arguments, traceable
@@ -132,3 +132,29 @@ def test_what_a_batch_has_not_is_told():
 
     with pytest.raises(InputError, match="the game asked for 'picture', .* a batch has image, label, slot"):
         traceable(methods.Method(make), CFG, load("digits", image_size=8), tuple(jax.devices()[:1]))
+
+
+def test_a_step_is_traced_once_for_all_that_is_made_of_it():
+    """The control: another program of the same config traces anew."""
+    traced = []
+
+    def make(cfg, axis=None):
+        traced.append(cfg)
+        return gan.make(cfg, axis)
+
+    data = load("digits", image_size=8)
+
+    def program():
+        return Program(methods.Method(make), CFG, (), data, tuple(jax.devices()[:1]))
+
+    one = program()
+    numbers, slot = one.numbers(CFG), jnp.arange(CFG.batch_size, dtype=jnp.int32)
+    arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), one.devices)
+    state = parallel.replicate(one.initial(jax.random.key(0), numbers), one.devices)
+    assert one.digest
+    before = len(traced)
+    for length in (1, 2):
+        state, _ = one.chunk(state, (numbers, arrays), slot, length)
+    assert len(traced) == before
+    assert program().digest == one.digest
+    assert len(traced) > before
