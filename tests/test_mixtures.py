@@ -1,6 +1,9 @@
+import contextlib
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +106,14 @@ def three(tmp_path_factory):
     return _start(tmp_path_factory.mktemp("lanes"), seeds=3)
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two seeds as lanes: the folder, their scores, and what was printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        root, found = _start(tmp_path_factory.mktemp("lanes"), seeds=2)
+    return root, found, printed.getvalue()
+
+
 def _leaves(path, step=20):
     """What a checkpoint holds of both players."""
     generator = sampling.load(path, step, critic=True)
@@ -158,9 +169,8 @@ class TestLanes:
         cli.main(["resume", str(lane), "--steps", "25"])
         assert records.checkpoints(lane)[-1] == 25
 
-    def test_the_table_has_every_score(self, tmp_path, capsys):
-        root, found = _start(tmp_path, seeds=2)
-        text = capsys.readouterr().out
+    def test_the_table_has_every_score(self, two):
+        root, found, text = two
         values = [next(s["value"] for s in lane["scores"] if s["name"] == "swd") for lane in found.values()]
         half = 12.7062 * abs(values[0] - values[1]) / 2  # Student's t with one degree of freedom
         line = next(line for line in text.splitlines() if line.strip().startswith("swd"))
@@ -225,8 +235,8 @@ class TestLanes:
         np.testing.assert_allclose(told, [np.mean(values[:2]), np.mean(values[2:])], rtol=1e-3)
         assert [line.strip() for line in lines if line.startswith("  gamma")] == ["gamma-0.1", "gamma-50"]
 
-    def test_fewer_steps_are_refused_and_change_nothing(self, tmp_path):
-        root, _ = _start(tmp_path, seeds=2)
+    def test_fewer_steps_are_refused_and_change_nothing(self, two, tmp_path):
+        root = shutil.copytree(two[0], tmp_path / "mixtures" / "a")
         train.resume(root / "seed-1", steps=30)
         before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
         with pytest.raises(InputError, match="seed-1 is at step 30 already; give no fewer --steps"):
@@ -242,8 +252,8 @@ class TestLanes:
             ),
         )
 
-    def test_lanes_of_several_lengths_end_at_their_own(self, tmp_path):
-        root, _ = _start(tmp_path, seeds=2)
+    def test_lanes_of_several_lengths_end_at_their_own(self, two, tmp_path):
+        root = shutil.copytree(two[0], tmp_path / "mixtures" / "a")
         for lane, total in (("seed-0", 33), ("seed-1", 27)):
             record = records.read(root / lane)
             record["config"]["steps"] = total
