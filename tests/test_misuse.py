@@ -161,7 +161,10 @@ WRONG = {
     # losses
     "half a loss": (_with(loss=non_saturating.d), "a pair of functions"),
     "a name": (_with(loss="hinge"), "a pair of functions, .* not 'hinge'"),
-    "an option missing": (_with(loss=adversarial.f_gan), "missing a required argument: 'divergence'"),
+    "an option missing": (
+        _with(loss=adversarial.f_gan),
+        "missing a required (keyword-only )?argument: 'divergence'",
+    ),
     "a loss's mean": (
         _with(loss=AdversarialLoss(lambda r, f: (f - r).mean(), non_saturating.g)),
         r"D's loss is .*\[6\]",
