@@ -1,5 +1,6 @@
 """The public functions of the core, used as they are not meant to be: a right result or a sentence."""
 
+import sys
 from functools import partial
 
 import jax
@@ -83,6 +84,8 @@ def _traced(gan, opts):
 
 
 STACK = jax.tree.map(lambda x: x[None], BATCH)
+KEYWORD = "keyword-only " if sys.version_info >= (3, 12) else ""  # Python's own words
+
 WRONG = {
     # keys
     "a number for a key": (
@@ -163,7 +166,7 @@ WRONG = {
     "a name": (_with(loss="hinge"), "a pair of functions, .* not 'hinge'"),
     "an option missing": (
         _with(loss=adversarial.f_gan),
-        "missing a required (keyword-only )?argument: 'divergence'",
+        f"missing a required {KEYWORD}argument: 'divergence'",
     ),
     "a loss's mean": (
         _with(loss=AdversarialLoss(lambda r, f: (f - r).mean(), non_saturating.g)),
