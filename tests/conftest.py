@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-# What is compiled here runs for moments: without LLVM's optimisations tests/test_steps.py takes a third less CPU.
-# The processes that tests start have it too.
+# What is compiled here runs for moments: without LLVM's optimisations tests/test_steps.py takes a third less
+# CPU time. The processes that tests start have it too.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 jax.config.update("jax_num_cpu_devices", 8)

@@ -148,7 +148,8 @@ def _stacked(axes) -> bool:
     """Whether the entries of all dimensions but the last are the leading dimensions of one array.
 
     Then few loops are compiled: with an array for each of 36 entries a residual step took 59 s to compile for
-    15 s, and 352 ms for 332 (the best of 7 rounds). Nine arrays are faster apart (a DCGAN step took 165 ms for 179).
+    15 s, and 352 ms for 332 (the best of 7 rounds). Nine arrays are faster apart: a DCGAN step took 165 ms
+    for 179.
     """
     return any(axis.products > 4 for axis in axes)
 
