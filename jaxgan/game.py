@@ -62,6 +62,11 @@ class GAN(NamedTuple):
     condition: str | None = None  # the entry of a batch that `sample` is given; None: it takes no condition
 
 
+def samples_of(gan: GAN, variables, key, slot, *condition):
+    """What G makes of the latents that a key gives the slots: compiled whole, it is one program."""
+    return gan.sample(variables, gan.latent(key, slot), *condition)
+
+
 class Optimizers(NamedTuple):
     """How each player is updated."""
 

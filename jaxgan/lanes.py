@@ -286,9 +286,8 @@ def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
 def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
     """n samples of the lane's generator."""
     g, d, key = jax.device_put((lane.state.g.averaged, lane.state.d.variables, key), lane.program.devices[0])
-    z = lane.gan.latent(key, jnp.arange(n))
-    condition = sampling.conditions(lane.gan, asked)
-    samples = sampling.generate(partial(lane.program.sample, lane.numbers), g, z, condition)
+    sample = partial(lane.program.sample, lane.numbers, g, key)
+    samples = sampling.generate(sample, np.arange(n), sampling.conditions(lane.gan, asked))
     critic = None if lane.program.critic is None else partial(lane.program.critic, lane.numbers, d)
     return Made(lane.program.method.kind.decode(samples), asked, critic, lane.step)
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxgan import config, memory, parallel, steps
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
+from jaxgan.game import samples_of
 from jaxgan.methods import Method
 
 
@@ -50,12 +51,12 @@ class Program:
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
             return steps.create_state(*self._made(numbers), key, zeros)
 
-        return jax.jit(create)
+        return jax.jit(create, compiler_options=parallel.brief_options(self.devices[0]))
 
     @cached_property
     def sample(self) -> Callable:
-        """(numbers, g_variables, z, condition) -> samples."""
-        return jax.jit(lambda numbers, *args: self._made(numbers)[0].sample(*args))
+        """(numbers, g_variables, key, slot, condition) -> samples of the latents that the key gives the slots."""
+        return jax.jit(lambda numbers, *args: samples_of(self._made(numbers)[0], *args))
 
     @cached_property
     def critic(self) -> Callable | None:

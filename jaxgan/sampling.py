@@ -18,7 +18,7 @@ import optax
 from jaxgan import checkpoint, kinds, memory, origin, random, records, run, steps
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
-from jaxgan.game import GAN, GANState, Optimizers
+from jaxgan.game import GAN, GANState, Optimizers, samples_of
 from jaxgan.kinds import Kind, Made
 from jaxgan.methods import Fit, fitted
 
@@ -71,20 +71,24 @@ def initial_state(make: Callable, cfg, example: dict) -> GANState:
     return steps.create_state(gan, opts, jax.random.key(cfg.seed), zeros)
 
 
-def generate(sample: Callable, variables, z, condition=None, *, batch_size: int = 256) -> np.ndarray:
-    """The samples of latents z [N, ...] and conditions [N, ...], a batch at a time, on the host.
+BATCH = 64  # of samples: those of a picture, so that those of a score need no program of their own
+
+
+def generate(sample: Callable, of, condition=None, *, batch_size: int = BATCH) -> np.ndarray:
+    """The samples of latents, or of their slots, and of conditions, a batch at a time, on the host.
 
     Args:
-      sample: a GAN's, compiled.
+      sample: (of, condition) -> samples, compiled.
+      of: [N, ...], and condition [N, ...], if there is one.
     """
-    inputs = jax.device_get((z,) if condition is None else (z, condition))  # to be cut without a program
-    n = jax.tree.leaves(z)[0].shape[0]
+    inputs = jax.device_get((of,) if condition is None else (of, condition))  # to be cut without a program
+    n = jax.tree.leaves(of)[0].shape[0]
     batch_size = min(batch_size, n)
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile
     parts = []
     for index in np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size):
         batch = jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), inputs)
-        parts.append(sample(variables, *batch))
+        parts.append(sample(*batch))
     return jax.tree.map(lambda *x: np.concatenate(x)[:n], *jax.device_get(parts))
 
 
@@ -122,12 +126,13 @@ class Generator:
         if psi is not None and not 0.01 <= psi < math.inf:
             raise InputError(f"psi is {psi}: it must be 0.01 or more, and finite")
         self._check_room(n)
-        slot = jnp.arange(n)
-        if psi is None:
-            z = self.gan.latent(key, slot)
-        else:
-            z = random.truncated(self.gan.latent, key, slot, psi)
-        return self.of(z, condition, label=label)
+        if psi is not None:
+            return self.of(random.truncated(self.gan.latent, key, jnp.arange(n), psi), condition, label=label)
+        return generate(
+            partial(self._drawn, self.variables, random.fold(key)),
+            np.arange(n),
+            self._given(condition, label, n),
+        )
 
     def interpolate(self, key, rows: int, columns: int, condition=None, *, label=None) -> np.ndarray:
         """`rows` paths of `columns` samples between pairs of latents, [rows * columns, ...].
@@ -153,9 +158,13 @@ class Generator:
 
     def of(self, z, condition=None, *, label=None) -> np.ndarray:
         """The samples of latents z [N, ...]."""
-        condition = self._condition(condition, label, jax.tree.leaves(z)[0].shape[0])
-        condition = None if condition is None else resident.scaled(condition)
-        return generate(self._compiled, self.variables, z, condition)
+        n = jax.tree.leaves(z)[0].shape[0]
+        return generate(partial(self._compiled, self.variables), z, self._given(condition, label, n))
+
+    def _given(self, condition, label, n: int):
+        """What the generator is given for n samples; None if it takes no condition."""
+        condition = self._condition(condition, label, n)
+        return None if condition is None else resident.scaled(condition)
 
     def _condition(self, condition, label, n: int):
         """What n samples are asked for, [n, ...]; None if the generator takes no condition."""
@@ -181,6 +190,10 @@ class Generator:
     @cached_property
     def _compiled(self) -> Callable:
         return jax.jit(self.gan.sample)
+
+    @cached_property
+    def _drawn(self) -> Callable:
+        return jax.jit(partial(samples_of, self.gan))
 
     def _check_room(self, n: int) -> None:
         """Raises InputError if there is no room for n samples and their latents."""

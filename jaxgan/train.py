@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import importlib
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -285,6 +287,12 @@ def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, device
     return program_of
 
 
+def _import_ahead() -> None:
+    """What only a run's end needs: its second passes while XLA compiles."""
+    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "scipy.special"):
+        importlib.import_module(name)
+
+
 def _fit(
     root: Path,
     paths: dict[str, Path],
@@ -296,6 +304,7 @@ def _fit(
 ) -> dict:
     if loop.cache:
         cache.keep_compilations()
+    threading.Thread(target=_import_ahead, daemon=True).start()
     how = run.goes_on_by(root, records.read(next(iter(paths.values())))["experiment"])
 
     def where() -> str:

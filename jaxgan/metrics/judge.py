@@ -242,9 +242,15 @@ def _read(content: bytes) -> Judge:
     return found
 
 
+SHIPPED = Path(__file__).with_name("judges")  # the default data's, so that nobody waits for it
+
+
 def cached(data: Dataset) -> Judge:
-    """The judge of a labelled set, from the cache or trained and put there."""
-    path: Path = cache.folder() / "judges" / f"{data.digest}-v{VERSION}.msgpack"
+    """The judge of a labelled set: it came with jaxgan, or is in the cache, or is trained and put there."""
+    name = f"{data.digest}-v{VERSION}.msgpack"
+    if (SHIPPED / name).is_file():
+        return _read((SHIPPED / name).read_bytes())
+    path = cache.folder() / "judges" / name
     if path.is_file():
         try:
             return _read(path.read_bytes())

@@ -26,7 +26,7 @@ def _nearest(images, reference, block):
     return lax.scan(one, first, (starts, flat))[0]
 
 
-def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+def nearest(images, reference, *, block: int = 1024, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of reference uint8[N, ...] to each of images uint8[B, ...], by Euclidean distance.
 
     Returns:
@@ -35,11 +35,13 @@ def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.nda
     n = len(reference)
     flat = np.reshape(reference, (n, -1))
     flat = np.concatenate([flat, np.repeat(flat[:1], -n % block, 0)])  # ties go to the first
-    query = jnp.asarray(np.reshape(images, (len(images), -1)), jnp.float32)
-    _, index = _nearest(query, flat, block)
-    index = np.asarray(index)
+    query = np.reshape(images, (len(images), -1)).astype(np.float32)
+    padded = np.pad(query, [(0, -len(query) % batch), (0, 0)])  # one shape, one compile
+    of = jax.device_put(flat)
+    found = [_nearest(part, of, block)[1] for part in padded.reshape(-1, batch, padded.shape[1])]
+    index = np.concatenate(jax.device_get(found))[: len(query)]
     # From differences: the expanded squares cancel where a sample equals its neighbour.
-    gap = np.reshape(images, (len(images), -1)).astype(np.float32) - flat[index]
+    gap = query - flat[index]
     return index, np.sqrt((gap**2).sum(1)) / 255
 
 

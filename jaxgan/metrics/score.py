@@ -6,7 +6,6 @@ from importlib import metadata
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from jaxgan.config import first_difference
 
@@ -151,6 +150,13 @@ def from_record(record: dict) -> Score:
         raise ValueError(f"no record of a score ({e})") from None
 
 
+def _student(degrees: int) -> float:
+    """The end of the 95 % of Student's t."""
+    from scipy.special import stdtrit  # a sixth of a second, which a list of runs need not wait for
+
+    return stdtrit(degrees, 0.975)
+
+
 def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: dict | None = None) -> dict:
     """Intervals of 95 % for what `of` says of n samples: a jackknife that leaves out one group in turn.
 
@@ -172,7 +178,7 @@ def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: di
     """
     rows = np.arange(n)
     without = [of(rows[rows % groups != g]) for g in range(groups)]
-    t, scale = stdtrit(groups - 1, 0.975), (groups - 1) / np.sqrt(groups)
+    t, scale = _student(groups - 1), (groups - 1) / np.sqrt(groups)
     found = {}
     for name, x in value.items():
         deviation = scale * np.std([part[name] for part in without], ddof=1)
@@ -200,7 +206,7 @@ def mean_interval(values) -> tuple[float, float]:
     if len(values) < 2:
         return float(values.mean()), float("nan")
     return float(values.mean()), float(
-        stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
+        _student(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     )
 
 
