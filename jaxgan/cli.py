@@ -208,19 +208,19 @@ def sample(args: Sample) -> None:
     key = jax.random.key(args.seed)
     asked, columns = generator.asked_for(args.label, args.n), args.interpolate or None
     if args.interpolate:
-        samples = generator.interpolate(key, args.n, columns, args.label)
+        samples = generator.decoded(generator.interpolate(key, args.n, columns, args.label))
         asked = None if asked is None else {name: x.repeat(columns, 0) for name, x in asked.items()}
+        made = Made(samples, asked, None, generator.step)
     else:
         if asked is not None and args.label is None:
             columns = len(next(iter(generator.asked.values())))
-        samples = generator.sample(key, args.n, args.label, args.psi)
-    made = Made(generator.decoded(samples), asked, None, generator.step)
+        made = generator.made(key, args.n, asked, args.psi)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         writers[out.suffix](out, made, generator.facts, columns)
     except OSError as e:
         raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
-    print(f"{len(samples)} samples of step {generator.step} in {out}")
+    print(f"{len(made.samples)} samples of step {generator.step} in {out}")
 
 
 def report_run(args: Report) -> None:

@@ -287,9 +287,10 @@ def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
     """n samples of the lane's generator."""
     g, d, key = jax.device_put((lane.state.g.averaged, lane.state.d.variables, key), lane.program.devices[0])
     sample = partial(lane.program.sample, lane.numbers, g, key)
-    samples = sampling.generate(sample, np.arange(n), sampling.conditions(lane.gan, asked))
+    decode, given = lane.program.method.kind.decode, sampling.conditions(lane.gan, asked)
+    samples = sampling.generate(sample, np.arange(n), given, then=decode)
     critic = None if lane.program.critic is None else partial(lane.program.critic, lane.numbers, d)
-    return Made(lane.program.method.kind.decode(samples), asked, critic, lane.step)
+    return Made(samples, asked, critic, lane.step)
 
 
 def _shown(lane: Lane) -> Made:

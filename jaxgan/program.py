@@ -55,7 +55,7 @@ class Program:
 
     @cached_property
     def sample(self) -> Callable:
-        """(numbers, g_variables, key, slot, condition) -> samples of the latents that the key gives the slots."""
+        """(numbers, g_variables, key, slot, condition) -> samples of the latents of the slots."""
         return jax.jit(lambda numbers, *args: samples_of(self._made(numbers)[0], *args))
 
     @cached_property

@@ -6,6 +6,7 @@ drawn for an example, that example's slot in the global batch. So any step can b
 
 import math
 import zlib
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -117,6 +118,7 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
+@partial(jax.jit, static_argnames="n", inline=True)
 def permute(key, i, n):
     """Entry i of the key's random permutation of range(n), without making the permutation.
 
@@ -146,8 +148,11 @@ def permute(key, i, n):
                 r = (r + _mix(c * jnp.uint32(0x9E3779B9) + salt) % rows) % rows
         return r * columns + c
 
-    def walk(x):
-        return jnp.where(x >= n, shuffle(x), x)
+    def walk(carry):
+        again, x = carry
+        x = jnp.where(again, shuffle(x), x)
+        return x >= n, x
 
-    x = shuffle(jnp.asarray(i, jnp.uint32))
-    return lax.while_loop(lambda x: jnp.any(x >= n), walk, x).astype(jnp.int32)
+    # The first round is one of the loop's: the rounds are in the program once.
+    x = jnp.asarray(i, jnp.uint32)
+    return lax.while_loop(lambda carry: jnp.any(carry[0]), walk, (x == x, x))[1].astype(jnp.int32)

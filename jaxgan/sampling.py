@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from tqdm import tqdm
 
 from jaxgan import checkpoint, kinds, memory, origin, random, records, run, steps
 from jaxgan.config import InputError, from_dict
@@ -74,22 +75,29 @@ def initial_state(make: Callable, cfg, example: dict) -> GANState:
 BATCH = 64  # of samples: those of a picture, so that those of a score need no program of their own
 
 
-def generate(sample: Callable, of, condition=None, *, batch_size: int = BATCH) -> np.ndarray:
+def generate(
+    sample: Callable, of, condition=None, *, then: Callable = lambda x: x, batch_size: int = BATCH
+) -> np.ndarray:
     """The samples of latents, or of their slots, and of conditions, a batch at a time, on the host.
 
     Args:
       sample: (of, condition) -> samples, compiled.
       of: [N, ...], and condition [N, ...], if there is one.
+      then: what is made of each batch: decoded at once, images take a quarter of the memory.
     """
     inputs = jax.device_get((of,) if condition is None else (of, condition))  # to be cut without a program
     n = jax.tree.leaves(of)[0].shape[0]
     batch_size = min(batch_size, n)
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile
-    parts = []
-    for index in np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size):
-        batch = jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), inputs)
-        parts.append(sample(*batch))
-    return jax.tree.map(lambda *x: np.concatenate(x)[:n], *jax.device_get(parts))
+    parts, made = [], None
+    rows = np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size)
+    for index in tqdm([*rows, None], desc="samples", unit="batch", leave=False, delay=1, disable=None):
+        before = made
+        if index is not None:
+            made = sample(*jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), inputs))
+        if before is not None:  # fetched while the device makes the next
+            parts.append(then(jax.device_get(before)))
+    return jax.tree.map(lambda *x: np.concatenate(x)[:n], *parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,18 +129,20 @@ class Generator:
           InputError: if n is below 1 or more than memory holds, psi is below 0.01, or the generator has no
             such condition.
         """
+        return self._samples(key, n, condition, psi, label)
+
+    def _samples(self, key, n: int, condition, psi: float | None, label=None, then: Callable = lambda x: x):
         if n < 1:
             raise InputError(f"n is {n}: ask for 1 or more samples")
         if psi is not None and not 0.01 <= psi < math.inf:
             raise InputError(f"psi is {psi}: it must be 0.01 or more, and finite")
-        self._check_room(n)
+        self._check_room(n, then)
+        given = self._given(condition, label, n)
         if psi is not None:
-            return self.of(random.truncated(self.gan.latent, key, jnp.arange(n), psi), condition, label=label)
-        return generate(
-            partial(self._drawn, self.variables, random.fold(key)),
-            np.arange(n),
-            self._given(condition, label, n),
-        )
+            z = random.truncated(self.gan.latent, key, jnp.arange(n), psi)
+            return generate(partial(self._compiled, self.variables), z, given, then=then)
+        sample = partial(self._drawn, self.variables, random.fold(key))
+        return generate(sample, np.arange(n), given, then=then)
 
     def interpolate(self, key, rows: int, columns: int, condition=None, *, label=None) -> np.ndarray:
         """`rows` paths of `columns` samples between pairs of latents, [rows * columns, ...].
@@ -184,6 +194,7 @@ class Generator:
 
     def asked_for(self, condition, n: int) -> dict | None:
         """What n samples are asked for, by its name in the data; None if the generator takes no condition."""
+        self._check_room(n, self.kind.decode)
         own = self._condition(condition, None, n)
         return None if own is None else {self.gan.condition: own}
 
@@ -195,14 +206,14 @@ class Generator:
     def _drawn(self) -> Callable:
         return jax.jit(partial(samples_of, self.gan))
 
-    def _check_room(self, n: int) -> None:
-        """Raises InputError if there is no room for n samples and their latents."""
-
+    def _check_room(self, n: int, then: Callable = lambda x: x) -> None:
+        """Raises InputError if there is no room for n samples, as `then` makes them, and their latents."""
         asked = None if self.gan.condition is None else in_turn(self.asked, 1)
         z = jax.eval_shape(self.gan.latent, jax.random.key(0), jnp.arange(1))
         sample = jax.eval_shape(self.gan.sample, self.variables, z, conditions(self.gan, asked))
-        # A batch of samples is joined to the others, and decoded.
-        memory.require(n * (memory.size(z) + 3 * memory.size(sample)), f"{n} samples")
+        kept = then(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), sample))
+        # They are joined, and written or shown.
+        memory.require(n * (memory.size(z) + 3 * memory.size(kept)), f"{n} samples")
 
     def decoded(self, samples):
         """What `sample` made, as the data set holds it."""
@@ -210,7 +221,7 @@ class Generator:
 
     def drawn(self, data: Dataset, n: int) -> dict | None:
         """n examples of the data to ask for, None if the generator takes no condition."""
-        self._check_room(n)
+        self._check_room(n, self.kind.decode)
         return None if self.gan.condition is None else drawn(data, self.kind, n)
 
     def made(self, key, n: int, asked: dict | None, psi: float | None = None) -> Made:
@@ -220,7 +231,7 @@ class Generator:
           asked: as `drawn`.
         """
         condition = asked[self.gan.condition] if asked else None
-        samples = self.decoded(self.sample(key, n, condition, psi))
+        samples = self._samples(key, n, condition, psi, then=self.kind.decode)
         critic = None
         if self.d_variables is not None:
             critic = partial(jax.jit(self.gan.critic), self.d_variables)

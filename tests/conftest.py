@@ -1,3 +1,4 @@
+import gc
 import os
 from functools import partial
 
@@ -9,6 +10,10 @@ import pytest
 # What is compiled here runs for moments: without LLVM's optimisations tests/test_steps.py takes a third less
 # CPU time. The processes that tests start have it too.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
+# A test that traces makes objects by the million, which live on in JAX's caches: to look through them all for
+# garbage as often as Python does takes a tenth of the time.
+gc.set_threshold(20_000, 25, 50)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -108,6 +108,8 @@ def test_samples_too_many_are_refused(game, monkeypatch):
         lambda n: made.sample(key, n),
         lambda n: made.interpolate(key, 2, n),
         lambda n: made.drawn(None, n),
+        lambda n: made.asked_for(None, n),
+        lambda n: made.made(key, n, None),
     ):
         with pytest.raises(InputError, match="samples would take .* of memory"):
             ask(10**10)
@@ -116,6 +118,14 @@ def test_samples_too_many_are_refused(game, monkeypatch):
     assert made.sample(key, 20).shape == (20, 8, 8, 1)
     with pytest.raises(InputError, match="21 samples would take"):
         made.sample(key, 21)
+    # Decoded a batch at a time, bytes three times: 208 bytes each.
+    monkeypatch.setattr(memory, "free", lambda device=None: 208 * 70)
+    decoded = made.made(key, 70, None).samples
+    assert decoded.dtype == np.uint8
+    with pytest.raises(InputError, match="71 samples would take"):
+        made.made(key, 71, None)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(decoded, made.decoded(made.sample(key, 70)))
 
 
 def test_fit_too_large_is_refused(game):

@@ -167,8 +167,8 @@ class Dataset:
           InputError: if there is no room for them.
         """
         memory.require(4 * memory.size(self.example(n)), f"{n} examples of {self.name}")
-        arrays = jax.tree.map(jax.numpy.asarray, dict(self.arrays))
-        return jax.device_get(self.batch(arrays, key, 0, jax.numpy.arange(n), batch_size=n))
+        draw = jax.jit(lambda arrays, key: self.batch(arrays, key, 0, jax.numpy.arange(n), batch_size=n))
+        return jax.device_get(draw(dict(self.arrays), key))
 
     def examples(self, n: int, seed: int = 0) -> dict:
         """At most n examples at random, as this set holds them; the same at each call."""

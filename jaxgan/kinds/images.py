@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from jaxgan import plots, troubles
 from jaxgan.config import Count, InputError, Natural, one_of
@@ -332,7 +329,7 @@ def panels(data: Dataset, generator, key, rows) -> list[Panel]:
     """Samples, their nearest training images, interpolations, and what a judge sees of the classes."""
     labelled, asked = bool(data.classes), generator.asked is not None
     n = JUDGED if labelled else SHOWN
-    images = _sampled(generator, key, n, generator.drawn(data, n))
+    images = generator.made(key, n, generator.drawn(data, n)).samples
     near = data["image"][nearest(images[:PAIRS], data["image"])[0]]
     pairs = np.stack([images[: len(near)], near], 1).reshape(-1, *near.shape[1:])
     paths = generator.decoded(generator.interpolate(key, PATHS, POINTS))
@@ -360,7 +357,7 @@ def _classes(data: Dataset, generator, images, key) -> list[Panel]:
     shown = min(CLASSES, len(names))
     if asked:
         label = np.arange(EACH * shown, dtype=np.int32) % shown
-        grid = list(_sampled(generator, key, len(label), {"label": label}))
+        grid = list(generator.made(key, len(label), {"label": label}).samples)
         title = "Classes, as asked for"
         text = "Each column has the samples of a label that the generator was asked for."
     else:
@@ -381,17 +378,6 @@ def _classes(data: Dataset, generator, images, key) -> list[Panel]:
         Panel("Classes", tiles, text, half=False),
         Panel("Shares of classes", Shares(names, fake, real), right, half=False),
     ]
-
-
-def _sampled(generator, key, n: int, asked: dict | None) -> np.ndarray:
-    """n samples as uint8[n, H, W, C], under a progress bar."""
-    z = generator.gan.latent(key, jnp.arange(n))
-    parts = []
-    for i in tqdm(range(0, n, 250), desc="samples", leave=False, delay=1, disable=None):
-        part = slice(i, i + 250)
-        label = asked["label"][part] if asked else None
-        parts.append(generator.decoded(generator.of(jax.tree.map(lambda x, p=part: x[p], z), label)))
-    return np.concatenate(parts)
 
 
 images = Kind(

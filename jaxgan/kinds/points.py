@@ -144,9 +144,14 @@ def slope(made: Made, points) -> float:
     n -= n % pack
     if n == 0:
         return float("nan")
-    x = penalties.interpolate(real[:n], fake[:n], key, jnp.arange(n))
-    gradient = jax.grad(lambda x: made.critic(x).sum())(x)
-    return float(jnp.linalg.norm(gradient.reshape(n // pack, -1), axis=1).mean())
+
+    @jax.jit
+    def steepness(real, fake):
+        x = penalties.interpolate(real, fake, key, jnp.arange(n))
+        gradient = jax.grad(lambda x: made.critic(x).sum())(x)
+        return jnp.linalg.norm(gradient.reshape(n // pack, -1), axis=1).mean()
+
+    return float(steepness(real[:n], fake[:n]))
 
 
 def _judges(critic: Callable, x) -> bool:
@@ -335,7 +340,7 @@ def _shares(data: Dataset, made: Made, rows) -> np.ndarray | None:
 
 def panels(data: Dataset, generator, key, rows) -> list[Panel]:
     """Where samples lie, and what they have of each mode."""
-    samples = generator.decoded(generator.sample(key, 2500))
+    samples = generator.made(key, 2500, None).samples
     if "label" in data.arrays:
         stacked = plots.to_uint8(samples[:100]).reshape(-1, 8, 8, 3)
         found = [

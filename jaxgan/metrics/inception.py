@@ -286,7 +286,6 @@ def load(path: str | Path | None = None) -> Weights:
 @partial(jax.jit, static_argnames=("wanted", "resize"))
 def _forward(params, images, wanted, resize):
     x = scaled(resized(images, resize), resize)
-    x = jnp.broadcast_to(x, (*x.shape[:3], 3))
     found = Inception().apply({"params": params}, x)
     return [found[level] for level in wanted]
 
@@ -328,7 +327,7 @@ def levels(
         tqdm(desc="inception", total=len(images), unit="image", leave=False, delay=1, disable=None) as bar,
     ):
         for i in range(0, len(images), batch_size):
-            batch = images[i : i + batch_size]
+            batch = images[i : i + batch_size].repeat(3 // images.shape[3], 3)  # grey as three equal channels
             n = len(batch)
             batch = np.concatenate([batch, np.zeros((batch_size - n, *batch.shape[1:]), np.uint8)])
             parts.append([np.asarray(x)[:n] for x in _forward(params, batch, wanted, resize)])

@@ -205,9 +205,7 @@ def mean_interval(values) -> tuple[float, float]:
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(
-        _student(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    )
+    return float(values.mean()), float(_student(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _of_share(x: float, deviation: float, n: int, t: float) -> tuple[float, float]:

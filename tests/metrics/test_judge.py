@@ -11,8 +11,10 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import dcgan
 from jaxgan.config import InputError
 from jaxgan.data.sources import image_set
+from jaxgan.kinds.images import images
 from jaxgan.metrics import judge
 
 
@@ -153,6 +155,19 @@ def test_a_file_of_other_images_is_refused(untrained, other, told, tmp_path):
     judge.shared(_set(60), tmp_path / "c")
     with pytest.raises(InputError, match=told):
         judge.shared(other, tmp_path / "c")
+
+
+def test_the_digits_own_came_along_and_is_what_training_makes(monkeypatch, tmp_path):
+    data = images.load(dcgan.Config(), None)  # as the first command of all has them
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "train", lambda data: pytest.fail("trained"))
+        known = judge.cached(data)
+        patch.setattr(judge, "SHIPPED", tmp_path)
+        with pytest.raises(pytest.fail.Exception, match="trained"):
+            judge.cached(data)
+    trained = judge.train(data)
+    jax.tree.map(np.testing.assert_array_equal, trained.params, known.params)
+    assert (trained.name, trained.accuracy) == (known.name, known.accuracy)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x80", b"\x81\xa1a\x01", None])

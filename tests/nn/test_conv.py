@@ -99,6 +99,11 @@ DEPTHWISE = {**WINOGRAD, "groups": 3, "channels": (1, 2)}
 CROPPED = {**WINOGRAD, "padding": ((-1, 1), (5, 2)), "channels": (2, 3)}
 FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, CROPPED]
 
+NARROW = [
+    {**WINOGRAD, "channels": (3, 32)},
+    {**CROPPED, "stride": (1, 1), "dilation": (2, 1), "kernel": (3, 2), "channels": (32, 2)},
+]
+
 
 @settings(deadline=None, max_examples=3)
 @given(_convolutions().filter(lambda c: _fits(**c)))
@@ -252,7 +257,7 @@ def test_lanes_are_a_loop_on_a_cpu_and_one_grouped_convolution_elsewhere():
     assert "feature_group_count = 2" not in _lowered(both, *args, platform="cpu")
 
 
-@pytest.mark.parametrize("case", FORMS[:3])
+@pytest.mark.parametrize("case", [*FORMS[:3], *NARROW])
 def test_both_lowerings_are_equal(case):
     x, w = _arrays(**case)
     how = (case[k] for k in ("stride", "padding", "dilation", "groups"))
@@ -268,7 +273,9 @@ def test_the_form_on_a_cpu():
     form = partial(module._cpu_products, n=64, c=64, o=128, dtype=jnp.float32, precision=None)
     assert form(geo) is module._WINOGRAD
     assert form(geo, dtype=jnp.bfloat16) is module._CANONICAL
-    assert form(geo, c=3) is module._CANONICAL
+    assert form(geo, c=3) is form(geo, c=16) is module._NARROW
+    assert form(geo, c=17) is form(geo, o=3) is module._CANONICAL
+    assert form(geo._replace(stride=(1, 1)), o=3) is module._NARROW
     assert form(geo, precision=(lax.Precision.HIGHEST,) * 2) is module._CANONICAL
     assert form(geo._replace(dilation=(2, 2))) is module._CANONICAL
     assert form(geo._replace(kernel=(1, 1))) is module._TAPWISE
