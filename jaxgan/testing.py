@@ -52,16 +52,16 @@ def check_loss(loss, *, chance: float = 0.0, far: float = 1e4):
     real, fake = chance + jax.random.uniform(jax.random.key(0), (2, B), minval=-0.4, maxval=0.4)
     order = np.roll(np.arange(B), 2)
     for name, one in (("d", loss.d), ("g", loss.g)):
-        value = one(real, fake)
+        value, compiled = one(real, fake), jax.jit(one)
         _require(jnp.shape(value) == (B,), f"{name} has shape {jnp.shape(value)} for logits [{B}]")
         patch = lambda x: jnp.broadcast_to(x[:, None, None], (B, 2, 3))  # noqa: E731
-        _close(one(patch(real), patch(fake)), value, f"{name} of patches of equal logits is another")
-        _close(one(real[order], fake[order]), value[order], f"{name} depends on the order of the batch")
-        _close(jax.jit(one)(real, fake), value, f"{name} is another when compiled")
-        total = lambda r, f, one=one: one(r, f).sum()  # noqa: E731
+        _close(compiled(patch(real), patch(fake)), value, f"{name} of patches of equal logits is another")
+        _close(compiled(real[order], fake[order]), value[order], f"{name} depends on the order of the batch")
+        _close(compiled(real, fake), value, f"{name} is another when compiled")
+        gradients = jax.jit(jax.grad(lambda r, f, one=one: one(r, f).sum(), (0, 1)))
         ends = jnp.array([-far, far], jnp.float32)
         for r, f in ((ends, ends), (ends, -ends)):
-            outcome = (one(r, f), *jax.grad(total, (0, 1))(r, f))
+            outcome = (compiled(r, f), *gradients(r, f))
             _require([jnp.isfinite(x).all() for x in outcome], f"{name} is not finite at logits of +-{far:g}")
         try:
             one(real[:, None], fake[None])
@@ -70,10 +70,11 @@ def check_loss(loss, *, chance: float = 0.0, far: float = 1e4):
         else:
             raise AssertionError(f"{name} takes logits [{B}, 1] and [1, {B}] without a ValueError")
         _check_gradients(one, 2 * real, 2 * fake)
-    to_real, to_fake = jax.grad(lambda r, f: loss.d(r, f).sum(), (0, 1))(real, fake)
+    to_real, to_fake = jax.jit(jax.grad(lambda r, f: loss.d(r, f).sum(), (0, 1)))(real, fake)
     _require(to_real < 0, "D does not want the logits of real data up")
     _require(to_fake > 0, "D does not want the logits of fake data down")
-    _require(jax.grad(lambda f: loss.g(real, f).sum())(fake) < 0, "G does not want the fake logits up")
+    to_fake = jax.jit(jax.grad(lambda f: loss.g(real, f).sum()))(fake)
+    _require(to_fake < 0, "G does not want the fake logits up")
 
 
 def _critic(w):
@@ -99,16 +100,15 @@ def check_penalty(penalty: Callable):
     def run(w, real=real, fake=fake, slot=slot):
         return penalty(_critic(w), real, fake, key, slot)
 
-    value = run(w)
+    value, compiled = run(w), jax.jit(run)
     _require(jnp.shape(value) == (B,), f"it has shape {jnp.shape(value)} for a batch of {B}")
     _require(value >= 0, "it is below 0")
     order = np.roll(np.arange(B), 2)
-    _close(
-        run(w, real[order], fake[order], slot[order]), value[order], "it depends on the order of the batch"
-    )
+    shuffled = compiled(w, real[order], fake[order], slot[order])
+    _close(shuffled, value[order], "it depends on the order of the batch")
     twice = [jnp.concatenate([x, x]) for x in (real, fake, slot)]
-    _close(run(w, *twice), jnp.concatenate([value, value]), "it is not each example's own")
-    _close(jax.jit(run)(w), value, "it is another when compiled")
-    flat = jax.grad(lambda w: run(w).sum())(jnp.zeros_like(w))
+    _close(compiled(w, *twice), jnp.concatenate([value, value]), "it is not each example's own")
+    _close(compiled(w), value, "it is another when compiled")
+    flat = jax.jit(jax.grad(lambda w: run(w).sum()))(jnp.zeros_like(w))
     _require(jnp.isfinite(flat), "its gradient is not finite where the critic has no slope")
     _check_gradients(run, w)
