@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from jaxgan import checkpoint, kinds, memory, origin, random, records, run, steps
+from jaxgan import checkpoint, kinds, memory, origin, parallel, random, records, run, steps
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers, samples_of
@@ -68,8 +68,15 @@ def conditions(gan: GAN, asked: dict | None):
 def initial_state(make: Callable, cfg, example: dict) -> GANState:
     """The state before the first step; a function of cfg alone. Only the example's shapes matter."""
     gan, opts = make(cfg)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-    return steps.create_state(gan, opts, jax.random.key(cfg.seed), zeros)
+
+    def create(key):
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+        return steps.create_state(gan, opts, key, zeros)
+
+    # As a run's own is compiled, which may decide the last bit.
+    return jax.jit(create, compiler_options=parallel.brief_options(jax.devices()[0]))(
+        jax.random.key(cfg.seed)
+    )
 
 
 BATCH = 64  # of samples: those of a picture, so that those of a score need no program of their own

@@ -11,6 +11,7 @@ not. So what is multiplied in training is rounded to multiples of a power of two
 operations, which IEEE 754 defines, and `exp`, whose last digits the rounding takes away.
 """
 
+import contextlib
 import hashlib
 from functools import partial
 from pathlib import Path
@@ -248,17 +249,14 @@ SHIPPED = Path(__file__).with_name("judges")  # the default data's, so that nobo
 def cached(data: Dataset) -> Judge:
     """The judge of a labelled set: it came with jaxgan, or is in the cache, or is trained and put there."""
     name = f"{data.digest}-v{VERSION}.msgpack"
-    if (SHIPPED / name).is_file():
-        return _read((SHIPPED / name).read_bytes())
-    path = cache.folder() / "judges" / name
-    if path.is_file():
-        try:
-            return _read(path.read_bytes())
-        except ValueError:
-            path.unlink()  # cut short or of another kind: train it anew
+    kept = cache.folder() / "judges" / name
+    for path in (SHIPPED / name, kept):
+        if path.is_file():
+            with contextlib.suppress(ValueError):  # cut short or of another kind: it is trained anew
+                return _read(path.read_bytes())
     print(f"training a judge of {data.name}, once for these data", flush=True)
     trained = train(data)
-    cache.keep(path, _written(trained))
+    cache.keep(kept, _written(trained))
     return trained
 
 
