@@ -68,15 +68,8 @@ def conditions(gan: GAN, asked: dict | None):
 def initial_state(make: Callable, cfg, example: dict) -> GANState:
     """The state before the first step; a function of cfg alone. Only the example's shapes matter."""
     gan, opts = make(cfg)
-
-    def create(key):
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-        return steps.create_state(gan, opts, key, zeros)
-
-    # As a run's own is compiled, which may decide the last bit.
-    return jax.jit(create, compiler_options=parallel.brief_options(jax.devices()[0]))(
-        jax.random.key(cfg.seed)
-    )
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    return steps.create_state(gan, opts, jax.random.key(cfg.seed), zeros)
 
 
 BATCH = 64  # of samples: those of a picture, so that those of a score need no program of their own
@@ -307,7 +300,8 @@ def load(
         "asked": _asked(path, record["asked"]),
     }
     if which == 0:
-        state = initial()
+        # Compiled as a run's own is, which may decide the last bit.
+        state = jax.jit(initial, compiler_options=parallel.brief_options(jax.devices()[0]))()
         d = state.d.variables if critic and gan.critic else None
         return Generator(gan, state.g.averaged, **known, step=0, averaged=averaged, d_variables=d)
     folder = path / ("best" if which == "best" else "checkpoints")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import gan
-from jaxgan import config, methods, parallel, steps
+from experiments import gan, sngan
+from jaxgan import config, methods, parallel, recipes, sampling, steps
 from jaxgan.config import InputError, Rate
 from jaxgan.data import load, resident
 from jaxgan.program import Program, arguments, traceable
@@ -84,6 +84,23 @@ def test_one_compiled_program_serves_every_number():
     assert not np.array_equal(leaf(ends[0].params), leaf(ends[1].params))
     np.testing.assert_array_equal(leaf(ends[1].params), leaf(ends[2].params))
     assert not np.array_equal(leaf(ends[1].ema["params"]), leaf(ends[2].ema["params"]))
+
+
+def test_a_first_state_is_compiled_in_short_and_by_hand_the_same(monkeypatch):
+    """Spectral norm's first vectors differ in their last bits by how they are compiled."""
+    device = jax.devices()[0]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    assert parallel.brief_options(device) == {}
+    monkeypatch.delenv("XLA_FLAGS")
+    assert parallel.brief_options(device) == {"xla_backend_optimization_level": 1}
+    data, cfg = load("digits", image_size=8), sngan.Config(image_size=8, channels=1, width=4, batch_size=8)
+    cfg = recipes.filled(cfg, data.numbers)
+    program = Program(methods.Method(sngan.make), cfg, tuple(arguments(cfg)), data, (device,))
+    one = program.initial(jax.random.key(0), program.numbers(cfg))
+    by_hand = partial(sampling.initial_state, sngan.make, cfg, data.example(8))
+    other = jax.jit(by_hand, compiler_options=parallel.brief_options(device))()
+    for a, b in zip(jax.tree.leaves((one.g, one.d)), jax.tree.leaves((other.g, other.d)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_cannot_be_built_is_a_line():
