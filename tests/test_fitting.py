@@ -18,7 +18,7 @@ import pytest
 from flax import linen as nn
 
 import jaxgan
-from jaxgan import cli, random
+from jaxgan import cli, lanes, random
 from jaxgan.config import InputError
 from jaxgan.game import Optimizers
 from jaxgan.losses.adversarial import non_saturating
@@ -129,8 +129,10 @@ def _interrupt(seconds, written=None):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_returns_what_was_trained(images, capsys):
-    thread = threading.Thread(target=_interrupt, args=(1.5,))
+def test_ctrl_c_returns_what_was_trained(images, capsys, monkeypatch):
+    begun, first_bad = threading.Event(), lanes.first_bad
+    monkeypatch.setattr(lanes, "first_bad", lambda *args: begun.set() or first_bad(*args))
+    thread = threading.Thread(target=lambda: begun.wait(120) and _interrupt(0.5))
     thread.start()
     state, history = jaxgan.fit(*_game(), {"image": images}, steps=10**6, batch_size=8)
     thread.join()
