@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+BATCH = 64  # of images that are looked at together
+
 
 @partial(jax.jit, static_argnames="block")
 def _nearest(images, reference, block):
@@ -26,7 +28,7 @@ def _nearest(images, reference, block):
     return lax.scan(one, first, (starts, flat))[0]
 
 
-def nearest(images, reference, *, block: int = 1024, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of reference uint8[N, ...] to each of images uint8[B, ...], by Euclidean distance.
 
     Returns:
@@ -36,9 +38,9 @@ def nearest(images, reference, *, block: int = 1024, batch: int = 64) -> tuple[n
     flat = np.reshape(reference, (n, -1))
     flat = np.concatenate([flat, np.repeat(flat[:1], -n % block, 0)])  # ties go to the first
     query = np.reshape(images, (len(images), -1)).astype(np.float32)
-    padded = np.pad(query, [(0, -len(query) % batch), (0, 0)])  # one shape, one compile
+    padded = np.pad(query, [(0, -len(query) % BATCH), (0, 0)])  # one shape, one compile
     of = jax.device_put(flat)
-    found = [_nearest(part, of, block)[1] for part in padded.reshape(-1, batch, padded.shape[1])]
+    found = [_nearest(part, of, block)[1] for part in padded.reshape(-1, BATCH, padded.shape[1])]
     index = np.concatenate(jax.device_get(found))[: len(query)]
     # From differences: the expanded squares cancel where a sample equals its neighbour.
     gap = query - flat[index]
