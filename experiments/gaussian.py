@@ -149,5 +149,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     return gan, Optimizers(optax.adam(slower, b1=cfg.beta1), optax.adam(cfg.d_lr, b1=cfg.beta1))
 
 
+loop = Loop(sample_every=2000, evaluate_every=500, checkpoint_every=2000)
+
 if __name__ == "__main__":
-    train.main(Config, make, line, Loop(sample_every=2000, evaluate_every=500, checkpoint_every=2000))
+    train.main(Config, make, line, loop)

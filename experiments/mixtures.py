@@ -20,9 +20,10 @@ https://arxiv.org/abs/1712.04086).
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import optax
+from annotated_types import Gt
 from flax import linen as nn
 
 from jaxgan import dynamics, random, train
@@ -31,7 +32,7 @@ from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.points import points
 from jaxgan.losses import adversarial, penalties
 from jaxgan.nets.points import Discriminator, Generator
-from jaxgan.terms import Term, penalty
+from jaxgan.terms import Term, approximate, penalty
 from jaxgan.train import Loop
 from jaxgan.two_player import two_player
 
@@ -148,9 +149,21 @@ class Method(NamedTuple):
     betas: tuple[float, float] | None = None
 
 
+def slopes(cfg, r1, r2, *, every: int = 1) -> dict[str, Term]:
+    """R1 and R2 of these gammas, by derivatives or without them."""
+    if cfg.derivative == "exact":
+        exact = partial(penalty, every=every)
+        return {"r1": exact(penalties.r1, gamma=r1), "r2": exact(penalties.r2, gamma=r2)}
+    finite = partial(approximate, every=every, epsilon=cfg.epsilon)
+    return {
+        "r1": finite(penalties.approximate_r1, gamma=r1),
+        "r2": finite(penalties.approximate_r2, gamma=r2),
+    }
+
+
 def _methods(cfg, axis: str | None = None) -> dict[str, Method]:
     gp = {"gp": penalty(penalties.gradient_penalty, weight=cfg.gp_weight)}
-    zero = {"r1": penalty(penalties.r1, gamma=cfg.gamma), "r2": penalty(penalties.r2, gamma=cfg.gamma)}
+    zero = slopes(cfg, cfg.gamma, cfg.gamma)
     ahead = partial(dynamics.unrolled, steps=cfg.unroll, axis=axis)
     return {
         "gan": Method(),
@@ -198,6 +211,8 @@ class Config:
     unroll: Natural = 5  # K, updates of D that the unrolled game looks ahead
     pack: Count = 2  # examples that D judges together in pacgan
     gamma: Rate = 1.0  # of R1 and R2
+    derivative: Literal["exact", "finite"] = "exact"  # R1 and R2 by derivatives, or by finite differences
+    epsilon: Annotated[float, Gt(0)] = 0.01  # how far these reach
     gp_weight: Rate = 0.1  # of the gradient penalty; its toy's, 10 for images
     anneal: bool = False  # both learning rates fall to 0 along half a cosine; in no published protocol
     ema_decay: Decay | None = None  # of the generator that is counted; none in the protocols
@@ -263,6 +278,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     return method.change(gan, opts), opts
 
 
+loop = Loop(chunk=100, log_every=100, sample_every=500, evaluate_every=200, checkpoint_every=1000)
+
 if __name__ == "__main__":
-    loop = Loop(chunk=100, log_every=100, sample_every=500, evaluate_every=200, checkpoint_every=1000)
     train.main(Config, make, points, loop)

@@ -15,16 +15,18 @@ Published: nothing for such combinations; each file of a method quotes what its 
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
+from annotated_types import Gt
 from flax import linen as nn
 from jax import lax
 
 from experiments import dcgan
 from experiments.minibatch import Head
+from experiments.mixtures import slopes
 from jaxgan import dynamics, random, steps, terms, train
 from jaxgan.config import Count, Decay, Natural, Rate
 from jaxgan.game import GAN, Optimizers
@@ -56,6 +58,8 @@ class Config(dcgan.Config):
     zero_centred: Rate = 0.0  # weight of the zero-centred penalty between real and fake
     r1: Rate = 0.0  # gamma of the penalty of D's slope at real images
     r2: Rate = 0.0  # gamma of the penalty of D's slope at generated images
+    derivative: Literal["exact", "finite"] = "exact"  # R1 and R2 by derivatives, or by finite differences
+    epsilon: Annotated[float, Gt(0)] = 0.01  # how far these reach
     lazy: Count = 1  # take the five penalties above in one step of so many, as many times as heavy
     drift: Rate = 0.0  # weight of D(x)^2 on real images
     cr: Rate = 0.0  # weight of consistency under a random shift, on real images
@@ -144,8 +148,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         "gp": slope(penalties.gradient_penalty, weight=cfg.gp),
         "dragan": slope(penalties.dragan, weight=cfg.dragan, axis=axis),
         "zero_centred": slope(penalties.zero_centred, weight=cfg.zero_centred),
-        "r1": slope(penalties.r1, gamma=cfg.r1),
-        "r2": slope(penalties.r2, gamma=cfg.r2),
+        **slopes(cfg, cfg.r1, cfg.r2, every=cfg.lazy),
         "drift": penalty(penalties.drift, weight=cfg.drift),
         "cr": penalty(penalties.consistency, augment=_shift, weight=cfg.cr, weight_fake=on_fake),
         "lecam": terms.lecam(cfg.lecam, axis=axis),

@@ -2,7 +2,7 @@
 
 import importlib
 
-__all__ = ["Dataset", "Fitted", "Generator", "fit", "load"]
+__all__ = ["Dataset", "Fitted", "Generator", "fit", "load", "sweep"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -11,6 +11,7 @@ _HOMES = {
     "fit": "fitting",
     "Generator": "sampling",
     "load": "sampling",
+    "sweep": "sweeps",
 }
 
 

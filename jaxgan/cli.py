@@ -5,6 +5,7 @@ What takes seconds to import is imported by the commands that use it: help and l
 
 import ast
 import dataclasses
+import importlib
 import importlib.util
 import operator
 import re
@@ -32,6 +33,15 @@ Folder = Annotated[Path, tyro.conf.Positional]
 @dataclass(frozen=True)
 class Train:
     """Train a method: `jaxgan train NAME --help` shows its flags, `jaxgan train` the methods there are."""
+
+    method: Annotated[str, tyro.conf.Positional]
+    """one of the project's, a module's name, or a file"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train a method under many configurations, with the same seeds: `jaxgan sweep NAME --help` shows its
+    flags, `jaxgan sweep FOLDER --watch` how far one is."""
 
     method: Annotated[str, tyro.conf.Positional]
     """one of the project's, a module's name, or a file"""
@@ -141,13 +151,37 @@ def _methods() -> dict[str, str]:
     return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
 
 
+def _usage(command: str, flags: str) -> str:
+    lines = [f"  {name:14} {line}" for name, line in _methods().items()]
+    return "\n".join(
+        [f"usage: jaxgan {command} {flags}; jaxgan {command} NAME --help shows its flags\n", *lines]
+    )
+
+
+def _module_name(name: str) -> str:
+    """What a method's module is imported by, from any folder.
+
+    Raises:
+      InputError: if it is none.
+    """
+    own = name.removeprefix("experiments.")
+    if own in _methods():
+        sys.path.insert(0, str(origin.PROJECT))
+        return f"experiments.{own}"
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        known = importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        known = False
+    if not known:
+        raise InputError(f"{name} is no file, no module and no method{nearest(name, _methods())}")
+    return name
+
+
 def train_method(argv: list[str]) -> None:
     """`jaxgan train NAME_OR_FILE [--FLAG VALUE ...]`, from any folder: `python -m` or `python` of it."""
     if argv[:1] in ([], ["-h"], ["--help"]):
-        print(
-            "usage: jaxgan train NAME_OR_FILE [--FLAG VALUE ...]; jaxgan train NAME --help shows its flags\n"
-        )
-        print("\n".join(f"  {name:14} {line}" for name, line in _methods().items()))
+        print(_usage("train", "NAME_OR_FILE [--FLAG VALUE ...]"))
         return
     name, *flags = argv
     sys.argv = [f"jaxgan train {name}", *flags]
@@ -155,19 +189,33 @@ def train_method(argv: list[str]) -> None:
         sys.path.insert(0, str(Path(name).absolute().parent))
         runpy.run_path(name, run_name="__main__")
         return
-    own = name.removeprefix("experiments.")
-    if own in _methods():
-        sys.path.insert(0, str(origin.PROJECT))
-        name = f"experiments.{own}"
+    runpy.run_module(_module_name(name), run_name="__main__", alter_sys=True)
+
+
+def sweep_method(argv: list[str]) -> None:
+    """`jaxgan sweep NAME_OR_FILE --set FIELD=VALUE,... [--FLAG VALUE ...]`, from any folder."""
+    if argv[:1] in ([], ["-h"], ["--help"]):
+        print(_usage("sweep", "NAME_OR_FILE --set FIELD=VALUE,... [--FLAG VALUE ...]"))
+        return
+    if "--watch" in argv:
+        from jaxgan.sweeps import watch
+
+        watch.main([text for text in argv if text != "--watch"])
+        return
+    name, *flags = argv
+    if name.startswith("-"):
+        raise InputError("name a method first: jaxgan sweep NAME_OR_FILE --set FIELD=VALUE,...")
+    from jaxgan import sweeps
+
+    sys.argv = [f"jaxgan sweep {name}", *flags]
+    if Path(name).is_file():
+        sys.path.insert(0, str(Path(name).absolute().parent))
+        module = origin.imported(Path(name).absolute())
     else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            known = importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):
-            known = False
-        if not known:
-            raise InputError(f"{name} is no file, no module and no method{nearest(name, _methods())}")
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+        module = importlib.import_module(_module_name(name))
+    if not (dataclasses.is_dataclass(getattr(module, "Config", None)) and hasattr(module, "make")):
+        raise InputError(f"{name} has no Config and make, which a method has")
+    sweeps.main(module, argv=flags)
 
 
 def _which(text: str) -> str | int:
@@ -251,9 +299,14 @@ def export_run(args: Export) -> None:
 
 def resume(args: Resume) -> None:
     """`jaxgan resume`."""
+    check(args)
+    if (args.run / "sweep.json").is_file():
+        from jaxgan import sweeps
+
+        sweeps.go_on(args.run, trust=args.trust)
+        return
     from jaxgan import train
 
-    check(args)
     changes = {"steps": args.steps, "devices": args.devices, "data_dir": args.data_dir}
     changes = {k: v for k, v in changes.items() if v is not None}
     train.resume(args.run, trust=args.trust, data=args.data, **changes)
@@ -435,6 +488,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         evaluation = _evaluate(_kind(argv[1:])), lambda args: evaluate_run(args.own, args.options)
     return {
         "train": (Train, lambda args: train_method([args.method])),
+        "sweep": (Sweep, lambda args: sweep_method([args.method])),
         "sample": (Sample, sample),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),
@@ -454,8 +508,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _main(argv: list[str]) -> None:
-    if argv[:1] == ["train"]:
-        train_method(argv[1:])
+    if argv[:1] in (["train"], ["sweep"]):
+        {"train": train_method, "sweep": sweep_method}[argv[0]](argv[1:])
         return
     commands = _commands(argv)
     choices = [

@@ -123,6 +123,29 @@ def check(cfg):
     return dataclasses.replace(cfg, **values)
 
 
+def from_text(cls: type, name: str, text: str):
+    """A field's value as text has it: 3, 1e-4, hinge, true, none, [128, 128].
+
+    Raises:
+      InputError: if there is no such field, or the text is no value of it.
+    """
+    adapters = _adapters(cls)
+    if name not in adapters:
+        raise InputError(f"{cls.__name__} has no field {name!r}{nearest(name, adapters)}")
+    plain = {"True": "true", "False": "false", "None": "null", "none": "null"}.get(text, text)
+    for read, given in ((adapters[name].validate_python, text), (adapters[name].validate_json, plain)):
+        try:
+            return read(given)
+        except ValidationError as e:
+            error = e
+    if error.errors()[0]["type"] == "json_invalid":  # what the text itself is not, then
+        try:
+            adapters[name].validate_python(text)
+        except ValidationError as e:
+            error = e
+    raise InputError(f"{flag(name)} {_said(error)}") from None
+
+
 def number_fields(cls: type) -> list[str]:
     """The fields of a config class that are of float, or of float or None."""
     hints = get_type_hints(cls)

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.tree_util import Partial
 from PIL import Image
 from tqdm import tqdm
 
 from jaxgan import (
     cache,
     checkpoint,
-    config,
     evaluate,
     methods,
     parallel,
@@ -30,7 +31,7 @@ from jaxgan import (
     sampling,
     troubles,
 )
-from jaxgan.config import InputError, check, nearest
+from jaxgan.config import InputError, check
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
 from jaxgan.metrics.score import Sampling, mean_interval, table
@@ -65,52 +66,27 @@ class Lane:
     begun: bool = False  # whether a chunk of it is compiled
     kept_best: int | None = None  # the best step that the newest checkpoint knows
     failed: str | None = None  # why it was frozen
+    dropped: bool = False  # whether it was stopped in favour of others
     shown: Made | None = None  # what its pictures showed last
+    watched: float | None = None  # the newest figure that it is watched by
 
     @property
     def spent(self) -> bool:
         """Whether its patience is."""
         return 0 < self.loop.patience <= self.progress["stale"]
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is at its last step, or where patience ended it."""
+        return self.step >= self.cfg.steps or self.spent
 
-def configs(cfg, seeds: int, values: str | None) -> dict[str, Any]:
-    """The lanes' configs by their names.
 
-    Args:
-      seeds: how many seeds, from the config's on.
-      values: FIELD=VALUE,VALUE,... or None.
-
-    Raises:
-      InputError: if the field is no number, or a value is none, or out of bounds.
-    """
-    found = {"": cfg}
-    if values is not None:
-        name, _, text = values.partition("=")
-        name = name.strip().replace("-", "_")
-        known = {f.name for f in dataclasses.fields(cfg)}
-        if name not in known:
-            raise InputError(f"--lanes {values}: there is no field {name!r}{nearest(name, known)}")
-        if name not in config.number_fields(type(cfg)):
-            raise InputError(
-                f"--lanes {values}: {name} is no number that one compiled program takes; "
-                "start a run for each value"
-            )
-        found = {}
-        for part in text.split(","):
-            try:
-                value = float(part)
-            except ValueError:
-                raise InputError(f"--lanes {values}: {part!r} is no number") from None
-            if f"{name}-{part.strip()}" in found:
-                raise InputError(f"--lanes {values}: {part.strip()} is there twice")
-            found[f"{name}-{part.strip()}"] = check(dataclasses.replace(cfg, **{name: value}))
+def of_seeds(cfg, seeds: int) -> dict[str, Any]:
+    """The configs of so many seeds, from the config's on, by the names of their lanes; one alone has none."""
     if seeds == 1:
-        return found
-    lanes = {}
-    for name, own in found.items():
-        for seed in range(cfg.seed, cfg.seed + seeds):
-            lanes[f"{name}-seed-{seed}".lstrip("-")] = check(dataclasses.replace(own, seed=seed))
-    return lanes
+        return {"": cfg}
+    of = range(cfg.seed, cfg.seed + seeds)
+    return {f"seed-{seed}": check(dataclasses.replace(cfg, seed=seed)) for seed in of}
 
 
 def several(paths: dict) -> bool:
@@ -227,6 +203,13 @@ def _last_finite(lane: Lane, step: int) -> int:
     return lane.latest.latest_step()
 
 
+def worked(own: list[Lane], steps: int, seconds: float) -> None:
+    """Notes how long lanes that took so many steps together had the devices: an equal share each."""
+    for lane in own:
+        before = lane.progress.get("worked", (0, 0.0))
+        lane.progress["worked"] = before[0] + steps, before[1] + seconds / len(own)
+
+
 def settle(lane: Lane, bar: tqdm, but: int = 0) -> None:
     """Waits for the figures of all chunks but the last ones and writes them, up to one that is not finite.
 
@@ -289,8 +272,25 @@ def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
     sample = partial(lane.program.sample, lane.numbers, g, key)
     decode, given = lane.program.method.kind.decode, sampling.conditions(lane.gan, asked)
     samples = sampling.generate(sample, np.arange(n), given, then=decode)
-    critic = None if lane.program.critic is None else partial(lane.program.critic, lane.numbers, d)
+    critic = None if lane.program.critic is None else Partial(lane.program.critic, lane.numbers, d)
     return Made(samples, asked, critic, lane.step)
+
+
+def score_names(program: Program) -> list[str]:
+    """The names of a program's scores, found by scoring a generator that has learnt nothing."""
+    gan, kind = program.method.make(program.cfg)[0], program.method.kind
+    judge = kind.judge(program.data, conditional=gan.condition is not None)
+    numbers, key = program.numbers(program.cfg), jax.random.key(0)
+    state = program.initial(key, numbers)
+    asked = None if gan.condition is None else sampling.drawn(program.data, kind, judge.n)
+    sample = partial(program.sample, numbers, state.g.averaged, key)
+    samples = sampling.generate(sample, np.arange(judge.n), sampling.conditions(gan, asked), then=kind.decode)
+    critic = None if program.critic is None else Partial(program.critic, numbers, state.d.variables)
+    made = Made(samples, asked, critic, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what cannot be taken yet is among what is watched
+        found = [score.name for score in judge.scores(made, Sampling("live"))]
+    return list(dict.fromkeys([*found, *(name for name in judge.watch(made) if "/" not in name)]))
 
 
 def _shown(lane: Lane) -> Made:
@@ -323,6 +323,7 @@ def watch(lane: Lane) -> None:
     row = {k if "/" in k else f"score/{k}": v for k, v in figures.items() if np.isfinite(v)}
     _write_row(lane, {"step": lane.step, **row})
     score, progress = next(iter(figures.values())), lane.progress
+    lane.watched = score
     if np.isfinite(score) and (progress["best"] is None or score < progress["best"]):
         lane.progress |= {"best": score, "best_step": lane.step, "stale": 0}
         save(lane, lane.best)
@@ -400,6 +401,8 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
             "value": progress["best"],
             "protocol": dataclasses.asdict(watched),
         }
+    if (pace := progress.get("worked")) is not None:
+        facts["seconds_per_step"] = pace[1] / pace[0]  # of the devices, beside other lanes
     result = evaluate.remember(
         path,
         [(lane.step, score) for score in found],
@@ -422,28 +425,21 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
             f"more      {more}",
         ]
         print("\n".join(told))
-    for told in troubles.lines(wrong) if lane.name else ():
-        print(f"{lane.name}: {told}")
-    numbers = {name: fact for name, fact in facts.items() if isinstance(fact, float)}
+    numbers = {name: x for name, x in facts.items() if isinstance(x, float) and name != "seconds_per_step"}
     return result, {**{score.name: score.value for score in found}, **numbers}
 
 
 def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, str]) -> None:
-    """Tells and writes what the lanes' figures are: the mean over the seeds of each value, and each; a lane
-    that was frozen is named, and no part of a mean."""
+    """Tells and writes what the lanes' figures are: the mean over the seeds, and each; a lane that was frozen
+    is named, and no part of a mean."""
     write(root, [*found, *failed], failed=failed)
     of = len(found) + len(failed)
     print(f"{len(found)} lanes of {of}: the mean over seeds, half its 95 % interval, and each")
-    values = list(dict.fromkeys(_value(lane) for lane in found))
-    for value in values:
-        own = {lane: figures for lane, figures in found.items() if _value(lane) == value}
-        if value:
-            print(f"  {value}")
-        for name in next(iter(own.values())):
-            each = [figures[name] for figures in own.values() if name in figures]
-            mean, half = mean_interval(each)
-            around = f" +- {half:.2g}   ({', '.join(f'{x:.4g}' for x in each)})" if len(each) > 1 else ""
-            print(f"  {name:22} {mean:.4g}{around}")
+    for name in next(iter(found.values()), ()):
+        each = [figures[name] for figures in found.values() if name in figures]
+        mean, half = mean_interval(each)
+        around = f" +- {half:.2g}   ({', '.join(f'{x:.4g}' for x in each)})" if len(each) > 1 else ""
+        print(f"  {name:22} {mean:.4g}{around}")
     for lane in failed:
         print(f"  frozen: {lane}")
     curves = {"": {name: records.rows(root / name) for name in found}}
@@ -451,8 +447,3 @@ def summary(root: Path, found: dict[str, dict[str, float]], failed: dict[str, st
         print(f"curves    {root / 'curves.png'}")
     if found:
         print(f"each lane's pictures and scores are in {root / next(iter(found))}, ...")
-
-
-def _value(lane: str) -> str:
-    """A lane's name without its seed."""
-    return lane.rpartition("seed-")[0].rstrip("-") if "seed-" in lane else lane

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from jaxgan import kinds, origin, steps
-from jaxgan.config import Count, Seed
+from jaxgan.config import Count, InputError, Seed
 from jaxgan.data import resident
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds import Kind
@@ -73,3 +73,22 @@ def method_of(module: ModuleType, kind: Kind) -> Method:
     """The method of an experiment's module."""
     own = {k: getattr(module, k) for k in ("train_step", "batches", "complete") if hasattr(module, k)}
     return Method(module.make, kind, **own)
+
+
+def kind_of(module: ModuleType) -> Kind:
+    """The one kind of data that a module names; images if it names none.
+
+    Raises:
+      InputError: if it names several.
+    """
+    found = {id(value): name for name, value in vars(module).items() if isinstance(value, Kind)}
+    if len(found) > 1:
+        raise InputError(
+            f"{module.__name__} has the kinds {', '.join(sorted(found.values()))}: give the one, kind=..."
+        )
+    return getattr(module, next(iter(found.values()))) if found else kinds.default
+
+
+def loop_of(module: ModuleType, usual):
+    """How the host runs a module's method: its `loop`, or what is usual."""
+    return getattr(module, "loop", usual)

@@ -215,6 +215,12 @@ def _told(found: ModuleType, experiment: dict) -> ModuleType:
 _changes: set = set()  # that were told
 
 
+def imported(place: Path) -> ModuleType:
+    """The module of a file that the user names."""
+    remember(place.read_bytes(), place)
+    return _import(place.stem, place)
+
+
 def _import(name: str, place: Path) -> ModuleType:
     """The module of a file, which finds what lies beside it if it is the user's own."""
     words = name.split(".") if name != "__main__" else [place.stem]

@@ -120,6 +120,25 @@ def side_by_side(chunk: Callable) -> Callable:
     return run
 
 
+def padded(side_by_side: Callable, width: int) -> Callable:
+    """Lanes side by side in calls of one width: where there are fewer, copies of the last one fill it, so
+    that nothing is compiled anew and no lane's numbers change when others have come to their end."""
+
+    def run(states, given, slot, length):
+        numbers, data = given
+        after, metrics = [], []
+        for first in range(0, len(states), width):
+            own, of = states[first : first + width], numbers[first : first + width]
+            missing = width - len(own)
+            filled = own + [jax.tree.map(jnp.copy, own[-1]) for _ in range(missing)]
+            done, figures = side_by_side(filled, (of + of[-1:] * missing, data), slot, length)
+            after += done[: len(own)]
+            metrics += figures[: len(own)]
+        return after, metrics
+
+    return run
+
+
 def in_turn(chunk: Callable, devices: list) -> Callable:
     """A compiled chunk over several lanes as `side_by_side`, but each by a call of its own: the very numbers
     that a lane has alone.

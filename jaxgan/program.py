@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -127,12 +127,25 @@ class Program:
         return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices))
 
 
-def _check_room(program: Program, jaxpr, lanes: int) -> None:
-    """Raises InputError if the states, the data and the largest array of a step exceed the memory."""
+class Room(NamedTuple):
+    """What a program takes of the memory at least, in bytes."""
+
+    state: int  # of a lane
+    data: int
+    made: int  # the largest array of a step
+
+
+def room(program: Program) -> Room:
+    """What a program takes."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = memory.size(jax.eval_shape(program.initial, key, program.numbers(program.cfg)))
     data = memory.size(jax.tree.map(np.asarray, dict(program.data.arrays)))
-    made = memory.largest(jaxpr.jaxpr)
+    return Room(state, data, memory.largest(program.traced.jaxpr))
+
+
+def _check_room(program: Program, lanes: int) -> None:
+    """Raises InputError if the states, the data and the largest array of a step exceed the memory."""
+    state, data, made = room(program)
     parts = {"states" if lanes > 1 else "state": lanes * state, "data": data, "largest array of a step": made}
     told = ", ".join(f"{name} {memory.told(size)}" for name, size in parts.items())
     memory.require(sum(parts.values()), f"this configuration ({told})", program.devices[0])
@@ -152,7 +165,7 @@ def traceable(
 
     def trace(names: tuple) -> Program:
         program = Program(method, cfg, names, data, devices, accumulate)
-        _check_room(program, program.traced, lanes)
+        _check_room(program, lanes)
         return program
 
     def passes(names: tuple) -> Program | None:

@@ -74,8 +74,12 @@ def sealed(record: dict) -> dict:
 
 def write(file: Path, record: dict) -> None:
     """Writes a record as JSON, with its checksum."""
-    plain = json.loads(json.dumps(record))
-    cache.write(file, (json.dumps(sealed(plain), indent=2) + "\n").encode())
+    cache.write(file, (json.dumps(sealed(plain(record)), indent=2) + "\n").encode())
+
+
+def plain(record: dict) -> dict:
+    """The record as it is read again: lists for tuples."""
+    return json.loads(json.dumps(record))
 
 
 def parsed(text: str | bytes) -> dict:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 from tqdm import tqdm
 
 from jaxgan import checkpoint, kinds, memory, origin, parallel, random, records, run, steps
@@ -234,7 +235,7 @@ class Generator:
         samples = self._samples(key, n, condition, psi, then=self.kind.decode)
         critic = None
         if self.d_variables is not None:
-            critic = partial(jax.jit(self.gan.critic), self.d_variables)
+            critic = Partial(jax.jit(self.gan.critic), self.d_variables)
         return Made(samples, asked, critic, self.step)
 
 

@@ -178,6 +178,21 @@ def penalty(of: Callable, *, every: int = 1, **options) -> Term:
     return Term(of_d, every=every)
 
 
+def approximate(of: Callable, *, every: int = 1, **options) -> Term:
+    """`penalties.approximate_r1` or `approximate_r2`, which is given the logits that the step has. Of a D
+    with statistics of its own, which move from pass to pass, it takes them anew. A D that draws random
+    numbers (`nn.Dropout`) would be another one in both passes: take `penalty` for it."""
+    _of_options(options)
+    known = {penalties.approximate_r1: "real_logits", penalties.approximate_r2: "fake_logits"}[of]
+
+    def of_d(s):
+        _in_the_step_of("d", s)
+        logits = None if s.state.d.stats else getattr(s, known)
+        return of(s.critic, s.real, s.fake, s.key, s.slot, logits=logits, **options)
+
+    return Term(of_d, every=every)
+
+
 def g_penalty(of: Callable, *, every: int = 1, **options) -> Term:
     """A penalty on G: (generate, z, fake, key, slot, **options) -> [B]."""
     _of_options(options)

@@ -6,6 +6,8 @@ import gc
 import importlib
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +34,7 @@ from jaxgan import (
     run,
     sampling,
     signals,
+    troubles,
 )
 from jaxgan.config import Count, InputError, Natural, check, from_dict
 from jaxgan.data import Dataset
@@ -52,7 +55,6 @@ class Loop:
     out: str = "runs"  # the folder of all runs
     data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
     seeds: Seeds = 1  # runs side by side, with the seed and those after it, each in a folder of its own
-    lanes: str | None = None  # FIELD=VALUE,VALUE,...: a run for each value of a number, times the seeds
     together: bool | None = None  # lanes as one batch; if not given, on a GPU or TPU alone
     chunk: Count = 50  # steps in one compiled call
     log_every: Count = 10  # steps between lines of metrics.jsonl; the first has one as well
@@ -154,14 +156,15 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     method = methods.method_of(module, kind)
     root = Path(loop.out) / methods.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
     data = kind.load(method.complete(cfg), loop.data_dir)
-    for own in lanes.configs(cfg, 1, loop.lanes).values() if loop.lanes else ():
-        if kind.load(method.complete(own), loop.data_dir).digest != data.digest:
-            field = loop.lanes.partition("=")[0]
-            raise InputError(f"--lanes {loop.lanes}: {field} decides the data; start a run for each value")
+    return begin(method, experiment, cfg, loop, data, root, kept_text(module))
+
+
+def kept_text(module) -> bytes | None:
+    """The source of a method that is not installed, which its runs keep; it is trusted from now on."""
     text = None if origin.is_installed(module) else origin.text_of(module)
     if text is not None:
         origin.remember(text, origin.file_of(module))
-    return begin(method, experiment, cfg, loop, data, root, text)
+    return text
 
 
 def begin(
@@ -179,29 +182,55 @@ def begin(
       text: the method's source, to be kept in the folder.
     """
     origin.check_wanted()
-    known = {
-        name: _as_data(method.complete(own), data)
-        for name, own in lanes.configs(cfg, loop.seeds, loop.lanes).items()
-    }
-    configs = {name: check(recipes.filled(own, data.numbers)) for name, own in known.items()}
-    cfg = next(iter(configs.values()))
-    devices = devices_for(cfg, loop, data)
-    method.kind.check(data)
-    for line in recipes.told(next(iter(known.values())), data.numbers):
+    configs = ready(method, lanes.of_seeds(cfg, loop.seeds), data)
+    for line in recipe_lines(method, cfg, data):
         print(line)
-    programs = _programs(method, configs.values(), loop, data, devices)
-    asked = sampling.asked_of(method.make(cfg)[0], method.kind, data)
+    devices = devices_for(next(iter(configs.values())), loop, data)
+    programs = programs_of(method, configs.values(), loop, data, devices)
     paths = {name: root / name for name in configs}
-    alone = dataclasses.replace(loop, seeds=1, lanes=None)
     if lanes.several(paths):
         lanes.check_free(root)
-    for name, path in paths.items():
-        own = configs[name]
-        digest = programs(own).digest
-        run.create(path, experiment, own, alone, data, devices, asked, program=digest, text=text)
+    create(method, experiment, paths, configs, loop, data, programs, text)
     if lanes.several(paths):
         lanes.write(root, list(paths))
     return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
+
+
+def ready(method: methods.Method, configs: dict, data: Dataset) -> dict:
+    """The configs with what the data decide, a recipe's values too.
+
+    Raises:
+      InputError: if one and the data do not go together.
+    """
+    known = {name: _as_data(method.complete(own), data) for name, own in configs.items()}
+    found = {name: check(recipes.filled(own, data.numbers)) for name, own in known.items()}
+    method.kind.check(data)
+    return found
+
+
+def recipe_lines(method: methods.Method, cfg, data: Dataset) -> list[str]:
+    """What is said of the recipe that `ready` gives a config."""
+    return recipes.told(_as_data(method.complete(cfg), data), data.numbers)
+
+
+def create(
+    method: methods.Method,
+    experiment: dict,
+    paths: dict[str, Path],
+    configs: dict,
+    loop: Loop,
+    data: Dataset,
+    programs: Callable,
+    text: bytes | None,
+) -> None:
+    """Makes the folders of runs, each as one that runs alone."""
+    for name, path in paths.items():
+        own = programs(configs[name])
+        asked = sampling.asked_of(method.make(own.cfg)[0], method.kind, data)
+        alone, devices = dataclasses.replace(loop, seeds=1), list(own.devices)
+        run.create(
+            path, experiment, configs[name], alone, data, devices, asked, program=own.digest, text=text
+        )
 
 
 def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **changes) -> dict:
@@ -244,7 +273,7 @@ def go_on(
         if (step := max(records.checkpoints(paths[name]), default=0)) > cfg.steps:
             raise InputError(f"{paths[name]} is at step {step} already; give no fewer --steps")
     devices = devices_for(next(iter(configs.values())), loop, data)
-    programs = _programs(method, configs.values(), loop, data, devices)
+    programs = programs_of(method, configs.values(), loop, data, devices)
     now = {"versions": run.versions(), "devices": run.device_kinds(devices)}
     for what, value in now.items():
         if before := next((r[what] for r in runs.values() if r[what] != value), None):
@@ -252,7 +281,7 @@ def go_on(
             print("so the run goes on to float tolerance, not bit for bit")
     if all(r["versions"] == now["versions"] and r["devices"] == now["devices"] for r in runs.values()):
         before = {name: from_dict(type(configs[name]), r["config"]) for name, r in runs.items()}
-        same = programs if before == configs else _programs(method, before.values(), loop, data, devices)
+        same = programs if before == configs else programs_of(method, before.values(), loop, data, devices)
         _tell_changes(runs, loop, {name: same(cfg).digest for name, cfg in before.items()})
     extended = {name: configs[name].steps > record["config"]["steps"] for name, record in runs.items()}
     return _fit(root, paths, configs, loop, data, programs, extended)
@@ -269,8 +298,15 @@ def _tell_changes(runs: dict[str, dict], loop: Loop, digests: dict[str, str]) ->
         print("been edited, so it goes on, but not as it would have")
 
 
-def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, devices: list) -> Callable:
-    """cfg -> its program; configs that differ in a seed and in numbers alone share one."""
+def programs_of(
+    method: methods.Method, configs, loop: Loop, data: Dataset, devices: list, at_once: int | None = None
+) -> Callable:
+    """cfg -> its program; configs that differ in a seed and in numbers alone share one.
+
+    Args:
+      configs: those whose programs are built now, before a folder is made.
+      at_once: how many lanes there must be room for; one for each of the configs if not given.
+    """
     forms, known = {}, {}
 
     def program_of(cfg) -> Program:
@@ -279,7 +315,12 @@ def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, device
         form = tuple(numbers), static
         if form not in forms:
             forms[form] = program.traceable(
-                method, cfg, data, tuple(devices), loop.accumulate, lanes=len(configs)
+                method,
+                cfg,
+                data,
+                tuple(devices),
+                loop.accumulate,
+                lanes=len(configs) if at_once is None else at_once,
             )
         traced = forms[form]
         key = form, tuple(numbers[name] for name in numbers if name not in traced.names)
@@ -287,7 +328,7 @@ def _programs(method: methods.Method, configs, loop: Loop, data: Dataset, device
             known[key] = traced if traced.cfg == cfg else dataclasses.replace(traced, cfg=cfg)
         return known[key]
 
-    for cfg in configs:  # built before a folder is made
+    for cfg in configs:
         program_of(cfg)
     return program_of
 
@@ -307,10 +348,64 @@ def _fit(
     programs: Callable,
     extended: dict[str, bool],
 ) -> dict:
+    """Trains the runs of a folder, which exist. Returns the scores, as `start`."""
+    how = run.goes_on_by(root, records.read(next(iter(paths.values())))["experiment"])
+    first = programs(next(iter(configs.values())))
+    told = f", {len(paths)} lanes" if lanes.several(paths) else ""
+    print("\n".join(header(root, data, first, told)))
+    done, failed = fit_lanes(paths, configs, loop, data, programs, extended, how=how)
+    if lanes.several(paths):
+        for name, (result, _) in done.items():
+            for line in troubles.lines(troubles.from_records(result["troubles"])):
+                print(f"{name}: {line}")
+        lanes.summary(root, {name: figures for name, (_, figures) in done.items()}, failed)
+    if failed:
+        raise InputError(", ".join(f"{name}: {told}" if name else told for name, told in failed.items()))
+    results = {name: result for name, (result, _) in done.items()}
+    return results if lanes.several(paths) else results[""]
+
+
+def header(root: Path, data: Dataset, program: Program, told: str = "") -> list[str]:
+    """The first lines of what is said: where, on what data, on what devices."""
+    devices = program.devices
+    size = f"{data.size} {program.method.kind.unit} of " if data.size < float("inf") else ""
+    first = f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}"
+    return [first, *(f"  {remark}" for remark in data.remarks)]
+
+
+def fit_lanes(
+    paths: dict[str, Path],
+    configs: dict,
+    loop: Loop,
+    data: Dataset,
+    programs: Callable,
+    extended: dict[str, bool],
+    *,
+    how: str,
+    width: int | None = None,
+    review: Callable = lambda step, group: (),
+    fail_fast: bool = False,
+) -> tuple[dict[str, tuple[dict, dict]], dict[str, str]]:
+    """Trains runs on one data set, which exist, from their newest checkpoints, and scores them.
+
+    Args:
+      paths: their folders, by name.
+      programs: as `programs_of`.
+      extended: whether each was given more steps, which its patience begins anew with.
+      how: how to go on with them, for what is said.
+      width: as many lanes are in each call of those side by side; all of a program's if not given.
+      review: (step, the lanes that were just scored there) -> those that shall stop.
+      fail_fast: whether the others stop, and are saved, when one is frozen.
+
+    Returns:
+      What `lanes.finish` has of each that went to its end, and why others were frozen.
+
+    Raises:
+      Stopped: if a signal ended it; all is saved.
+    """
     if loop.cache:
         cache.keep_compilations()
     threading.Thread(target=_import_ahead, daemon=True).start()
-    how = run.goes_on_by(root, records.read(next(iter(paths.values())))["experiment"])
 
     def where() -> str:
         steps = sorted({lane.step for lane in all_lanes}) or [0]
@@ -324,30 +419,19 @@ def _fit(
             evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
         first = programs(next(iter(configs.values())))
         devices, kind = list(first.devices), first.method.kind
-        size = f"{data.size} {kind.unit} of " if data.size < float("inf") else ""
-        told = f", {len(paths)} lanes" if lanes.several(paths) else ""
-        print(f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}")
-        for remark in data.remarks:
-            print(f"  {remark}")
         judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
         arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
-        inputs = arrays, jnp.arange(first.cfg.batch_size, dtype=jnp.int32)
         for (name, path), cfg in zip(paths.items(), configs.values(), strict=True):
+            inputs = arrays, jnp.arange(cfg.batch_size, dtype=jnp.int32)
             lane = stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
             all_lanes.append(lane)
-            alone = dataclasses.replace(loop, seeds=1, lanes=None)
-            run.remember(lane.path, lane.cfg, alone, lane.program.digest)
+            run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1), lane.program.digest)
             lane.progress["stale"] *= not extended[lane.name]
-        _loop(all_lanes, loop, where)
+        _loop(all_lanes, loop, where, width, review, fail_fast)
+        left = [lane for lane in all_lanes if lane.failed is None and lane.ended]
         with at_once(lambda: where().replace(";", ", in the closing scores;")):
-            done = {lane.name: lanes.finish(lane) for lane in all_lanes if lane.failed is None}
-        failed = {lane.name: lane.failed for lane in all_lanes if lane.failed is not None}
-        if lanes.several(paths):
-            lanes.summary(root, {name: found for name, (_, found) in done.items()}, failed)
-        if failed:
-            raise InputError(", ".join(f"{name}: {told}" if name else told for name, told in failed.items()))
-        results = {name: result for name, (result, _) in done.items()}
-        return results if lanes.several(paths) else results[""]
+            done = {lane.name: lanes.finish(lane) for lane in left}
+        return done, {lane.name: lane.failed for lane in all_lanes if lane.failed is not None}
 
 
 @contextlib.contextmanager
@@ -375,51 +459,81 @@ def length_of(step: int, total: int, loop: Loop) -> int:
     return room if room == loop.chunk else 1 << (room.bit_length() - 1)
 
 
-def _advance(group: list[Lane], length: int, together: bool) -> None:
-    """A chunk of steps for lanes that stand at one step, by as few calls as their programs allow."""
+def _advance(group: list[Lane], length: int, widths: dict[int, int]) -> None:
+    """A chunk of steps for lanes that stand at one step, by as few calls as their programs allow.
+
+    Args:
+      widths: how many lanes each program, by its id, takes side by side; in turn if it is not there.
+    """
     by_program = {}
     for lane in group:
         by_program.setdefault(id(lane.program), []).append(lane)
-    for own in by_program.values():
+    for program_id, own in by_program.items():
         compiled = own[0].program
-        if together and len(own) > 1:
-            advance = compiled.lanes
+        if width := widths.get(program_id):
+            advance = parallel.padded(compiled.lanes, width)
         else:
             advance = parallel.in_turn(compiled.chunk, list(compiled.devices))
         states, numbers = [lane.state for lane in own], [lane.numbers for lane in own]
         arrays, slot = own[0].inputs
+        began = time.monotonic()
         states, metrics = advance(states, (numbers, arrays), slot, length)
+        if len(group) > 1:
+            jax.block_until_ready(states)
+            if all(lane.begun for lane in own):  # the first call compiles
+                lanes.worked(own, length, time.monotonic() - began)
         for lane, state, figures in zip(own, states, metrics, strict=True):
             lane.state, lane.pending = state, [*lane.pending, (lane.step + 1, figures)]
             lane.step += length
 
 
-def _loop(all_lanes: list[Lane], loop: Loop, where: Callable) -> None:
-    """Trains every lane to its last step, to the end of patience, or until a signal is caught.
+def _widths(all_lanes: list[Lane], loop: Loop, width: int | None) -> dict[int, int]:
+    """As `_advance` takes them. They stay as they are when lanes come to their end, so that a lane's numbers
+    do not depend on the others'."""
+    on_cpu = all_lanes[0].program.devices[0].platform == "cpu"
+    if not (not on_cpu if loop.together is None else loop.together):
+        return {}
+    found = Counter(id(lane.program) for lane in all_lanes)
+    return {program: width or n for program, n in found.items() if (width or n) > 1}
+
+
+def _loop(
+    all_lanes: list[Lane],
+    loop: Loop,
+    where: Callable,
+    width: int | None,
+    review: Callable,
+    fail_fast: bool,
+) -> None:
+    """Trains every lane to its last step, to the end of patience, until a review drops it, or until a signal
+    is caught.
 
     Args:
       where: () -> a line on where it is, and how to go on.
+      width, review, fail_fast: as of `fit_lanes`.
 
     Raises:
       Stopped: if one was, and all is saved.
     """
-    on_cpu = all_lanes[0].program.devices[0].platform == "cpu"
-    together = not on_cpu if loop.together is None else loop.together
+    widths = _widths(all_lanes, loop, width)
 
     def under_way(lane: Lane) -> bool:
-        return lane.failed is None and lane.step < lane.cfg.steps and not lane.spent
+        return lane.failed is None and not lane.dropped and not lane.ended
+
+    def failed() -> bool:
+        return fail_fast and any(lane.failed for lane in all_lanes)
 
     def advance(group: list[Lane], length: int) -> None:
         compiled = all(lane.begun for lane in group)
         # Until the first chunk is compiled nothing is lost.
         with contextlib.nullcontext() if compiled else at_once(where):
-            _advance(group, length, together)
+            _advance(group, length, widths)
         for lane in group:
             lane.begun = True
 
     at_once_line = lambda: where().replace(";", ", without the steps since its checkpoint;")  # noqa: E731
     with _bar(all_lanes) as bar, caught_signals(at_once_line) as caught:
-        while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught:
+        while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught and not failed():
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
             length = length_of(step, min(lane.cfg.steps for lane in group), loop)
@@ -431,14 +545,24 @@ def _loop(all_lanes: list[Lane], loop: Loop, where: Callable) -> None:
                     if _due(step, loop.evaluate_every):
                         lanes.settle(lane, bar)
                         lanes.watch(lane)
-                    ends = step == lane.cfg.steps or lane.spent
-                    if ends or caught or _due(step, loop.sample_every) or _due(step, loop.checkpoint_every):
+                    if (
+                        lane.ended
+                        or caught
+                        or _due(step, loop.sample_every)
+                        or _due(step, loop.checkpoint_every)
+                    ):
                         lanes.settle(lane, bar)
-                    if ends or _due(step, loop.sample_every):
+                    if lane.ended or _due(step, loop.sample_every):
                         lanes.show(lane)
-                    if ends or caught or _due(step, loop.checkpoint_every):
+                    if lane.ended or caught or _due(step, loop.checkpoint_every):
                         lanes.save(lane)
-        for lane in all_lanes if caught else ():  # also if it was before the first step
+            scored = [x for x in group if x.failed is None and under_way(x)]
+            for lane in review(step, scored) if _due(step, loop.evaluate_every) and scored else ():
+                with lanes.guarded(lane):
+                    lanes.settle(lane, bar)
+                    lanes.save(lane)
+                lane.dropped = True
+        for lane in all_lanes if caught or failed() else ():  # also if it was before the first step
             if lane.failed is None:
                 with lanes.guarded(lane):
                     lanes.settle(lane, bar)

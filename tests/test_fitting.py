@@ -203,7 +203,6 @@ def test_ctrl_c_returns_what_a_folder_has(images, tmp_path, capsys):
     ("loop", "out", "told"),
     [
         ({"seeds": 2}, True, "Loop(seeds=...) says nothing here"),
-        ({"lanes": "a=1"}, True, "Loop(lanes=...) says nothing here"),
         ({"name": "x"}, True, "Loop(name=...) says nothing here"),
         ({"patience": 2}, False, "Loop(patience=...) says nothing without `out`"),
         ({"devices": 2}, False, "a game is for one device; give a function"),

@@ -180,61 +180,6 @@ class TestLanes:
         assert "captured_late" in text
         assert (root / "curves.png").is_file()
 
-    def test_values_of_a_number_are_lanes(self, tmp_path):
-        cfg = Config(**SMALL, method="gan_r1")
-        root, found = _start(tmp_path, cfg=cfg, lanes="gamma=0.1,1", seeds=2)
-        assert list(found) == [f"gamma-{g}-seed-{s}" for g in ("0.1", "1") for s in (0, 1)]
-        configs = [json.loads((root / n / "config.json").read_text())["config"] for n in found]
-        assert [(c["gamma"], c["seed"]) for c in configs] == [(0.1, 0), (0.1, 1), (1.0, 0), (1.0, 1)]
-        assert not np.array_equal(_leaves(root / "gamma-0.1-seed-0")[0], _leaves(root / "gamma-1-seed-0")[0])
-
-    def test_a_lane_that_diverges_is_frozen_and_named(self, tmp_path, capsys):
-        """The others are what they would have been, bit for bit; its last finite state is kept."""
-        script = tmp_path / "own.py"
-        script.write_text(OWN)
-        sys.path.insert(0, str(tmp_path))
-        try:
-            import own
-        finally:
-            sys.path.pop(0)
-        loop = Loop(name="a", out=str(tmp_path), devices=1, **OFTEN)
-        cfg = own.Config(**SMALL)
-        stops = r"^gp_weight-6: g/loss is not finite at step 14 .*state of step 13 is kept"
-        with pytest.raises(InputError, match=stops):
-            train.start(cfg, Loop(**{**vars(loop), "lanes": "gp_weight=1,6,2"}), points)
-        told = capsys.readouterr()
-        assert "2 lanes of 3" in told.out
-        assert "frozen: gp_weight-6" in told.out
-        assert "gp_weight-6 is frozen" in told.err
-        root = tmp_path / "own" / "a"
-        assert list(json.loads((root / "lanes.json").read_text())["failed"]) == ["gp_weight-6"]
-        frozen = root / "gp_weight-6"
-        assert records.checkpoints(frozen)[-1] == 13
-        assert jaxgan.load(frozen).step == 13
-        rows = records.rows(frozen)
-        assert [row["step"] for row in rows if "d/loss" in row] == list(range(1, 14))
-        train.start(cfg, Loop(**{**vars(loop), "name": "b", "lanes": "gp_weight=1,2,3"}), points)
-        for name in ("gp_weight-1", "gp_weight-2"):
-            jax.tree.map(
-                np.testing.assert_array_equal, _leaves(root / name), _leaves(root.parent / "b" / name)
-            )
-        other = root.parent / "b" / "gp_weight-3"  # without the stop the frozen one goes where this one goes
-        jax.tree.map(np.testing.assert_array_equal, _leaves(frozen, 10), _leaves(other, 10))
-
-    def test_one_value_is_a_lane_too(self, tmp_path):
-        root, found = _start(tmp_path, lanes="gamma=0.1")
-        assert list(found) == ["gamma-0.1"]
-        assert (root / "gamma-0.1" / "scores.json").is_file()
-
-    def test_a_mean_is_over_the_seeds_of_one_value(self, tmp_path, capsys):
-        cfg = Config(**SMALL, method="gan_r1")
-        _, found = _start(tmp_path, cfg=cfg, lanes="gamma=0.1,50", seeds=2)
-        lines = capsys.readouterr().out.splitlines()
-        values = [next(s["value"] for s in lane["scores"] if s["name"] == "swd") for lane in found.values()]
-        told = [float(line.split()[1]) for line in lines if line.strip().startswith("swd")]
-        np.testing.assert_allclose(told, [np.mean(values[:2]), np.mean(values[2:])], rtol=1e-3)
-        assert [line.strip() for line in lines if line.startswith("  gamma")] == ["gamma-0.1", "gamma-50"]
-
     def test_fewer_steps_are_refused_and_change_nothing(self, two, tmp_path):
         root = shutil.copytree(two[0], tmp_path / "mixtures" / "a")
         train.resume(root / "seed-1", steps=30)
@@ -267,16 +212,6 @@ class TestLanes:
         with pytest.raises(InputError, match="holds several lanes, each a run's folder of its own; name one"):
             jaxgan.load(root)
 
-    def test_a_number_that_decides_the_data_is_no_lane(self, tmp_path):
-        from experiments import gaussian
-
-        loop = Loop(out=str(tmp_path / "r"), devices=1, lanes="mu=1,5")
-        with pytest.raises(
-            InputError, match="--lanes mu=1,5: mu decides the data; start a run for each value"
-        ):
-            train.start(gaussian.Config(steps=5), loop, gaussian.line)
-        assert not (tmp_path / "r").exists()
-
     def test_samples_of_an_endless_set_are_scored(self, three, capsys):
         cli.main(["evaluate", str(three[0] / "seed-0"), "--samples", "ring", "--n", "500", "--groups", "0"])
         lines = capsys.readouterr().out.splitlines()
@@ -291,15 +226,6 @@ class TestLanes:
     @pytest.mark.parametrize(
         ("loop", "told"),
         [
-            (
-                {"lanes": "unroll=1,2"},
-                "--lanes unroll=1,2: unroll is no number that one compiled program takes",
-            ),
-            ({"lanes": "gama=1,2"}, "there is no field 'gama'; did you mean 'gamma'"),
-            ({"lanes": "gamma=1,x"}, "'x' is no number"),
-            ({"lanes": "gamma=1,1"}, "1 is there twice"),
-            ({"lanes": "gamma=1,-1"}, "--gamma -1.0: it must be at least 0"),
-            ({"lanes": "gamma"}, "'' is no number"),
             ({"seeds": 0}, "--seeds 0"),
         ],
     )
@@ -313,32 +239,6 @@ class TestLanes:
         root, _ = three
         with pytest.raises(InputError, match="already holds lanes; go on with them by `jaxgan resume"):
             _start(root.parents[1], seeds=2)
-
-
-OWN = """
-import jax.numpy as jnp
-from experiments import mixtures
-from experiments.mixtures import Config as _Config
-from experiments.mixtures import complete as _complete
-from jaxgan.kinds.points import points
-
-
-class Config(_Config):
-    pass
-
-
-complete = _complete
-
-
-def make(cfg, axis=None):
-    gan, opts = mixtures.make(cfg, axis)
-
-    def g_loss(params, state, batch, key):
-        loss, aux = gan.g_loss(params, state, batch, key)
-        return jnp.where((state.step == 13) & (cfg.gp_weight > 5), jnp.inf, loss), aux
-
-    return gan._replace(g_loss=g_loss), opts
-"""
 
 
 def _process(*args):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_experiments import NAMES
 
 from experiments import cgan, dcgan, gan, lsgan, r3gan, sngan, wgan_gp
-from jaxgan import recipes, train
+from jaxgan import methods, recipes, train
 from jaxgan.config import Count, InputError, Rate, Seed, check
 from jaxgan.data import Dataset, load
 from jaxgan.recipes import SMALL, by_size, choices, filled, told
@@ -196,13 +196,15 @@ def test_a_run_says_and_records_what_the_size_decided(
     assert line in capsys.readouterr().out
 
 
-def test_lanes_over_such_a_field_differ_in_it_alone(set_of, tmp_path, monkeypatch, capsys):
+def test_configs_that_differ_in_such_a_field_differ_in_it_alone(set_of):
     cfg = dcgan.Config(data=set_of(990), **TINY)
-    found = _begun(cfg, tmp_path / "runs", monkeypatch, lanes="g_lr=1e-3,2e-4", seeds=2)
-    assert {name: (c["g_lr"], c["latent"], c["seed"]) for name, c in found.items()} == {
-        f"g_lr-{rate}-seed-{seed}": (float(rate), 16, seed) for rate in ("1e-3", "2e-4") for seed in (0, 1)
-    }
-    assert capsys.readouterr().out.count("recipe small") == 1
+    method = methods.method_of(dcgan, dcgan.images)
+    configs = {str(rate): replace(cfg, g_lr=rate) for rate in (1e-3, 2e-4)}
+    found = train.ready(method, configs, method.kind.load(cfg, None))
+    assert [(c.g_lr, c.latent, c.recipe) for c in found.values()] == [
+        (1e-3, 16, "small"),
+        (2e-4, 16, "small"),
+    ]
 
 
 def test_a_run_goes_on_with_what_was_decided(set_of, tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxgan import plots, troubles
 from jaxgan import random as keys
@@ -139,19 +140,19 @@ def slope(made: Made, points) -> float:
     """The mean norm of D's gradient between real points and samples, a pack's own where D judges packs; NaN
     of fewer than a pack."""
     n = min(len(points), len(made.samples), SLOPES)
-    real, fake, key = jnp.asarray(points[:n]), jnp.asarray(made.samples[:n]), jax.random.key(0)
+    real, fake = jnp.asarray(points[:n]), jnp.asarray(made.samples[:n])
     pack = next((m for m in range(1, n + 1) if _judges(made.critic, real[:m])), n + 1)
     n -= n % pack
-    if n == 0:
-        return float("nan")
+    critic = made.critic if isinstance(made.critic, Partial) else Partial(made.critic)
+    return float(_steepness(critic, real[:n], fake[:n], pack)) if n else float("nan")
 
-    @jax.jit
-    def steepness(real, fake):
-        x = penalties.interpolate(real, fake, key, jnp.arange(n))
-        gradient = jax.grad(lambda x: made.critic(x).sum())(x)
-        return jnp.linalg.norm(gradient.reshape(n // pack, -1), axis=1).mean()
 
-    return float(steepness(real[:n], fake[:n]))
+@partial(jax.jit, static_argnums=3)
+def _steepness(critic, real, fake, pack: int):
+    """The mean norm of a critic's gradient between points: compiled once for all states of a D."""
+    x = penalties.interpolate(real, fake, jax.random.key(0), jnp.arange(len(real)))
+    gradient = jax.grad(lambda x: critic(x).sum())(x)
+    return jnp.linalg.norm(gradient.reshape(len(real) // pack, -1), axis=1).mean()
 
 
 def _judges(critic: Callable, x) -> bool:
