@@ -93,10 +93,13 @@ class Compare:
     """Rank runs by a score, best first, those that differ in the seed alone as one; refused where the scores'
     protocols differ."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]  # runs, folders of lanes, files of --out
+    runs: tyro.conf.Positional[tuple[Path, ...]]  # runs, folders of lanes, sweeps, files of --out
     metric: str | None = None  # the score's name; the first of the first run's if not given
     step: Natural | None = None  # the generators'; each run's newest that was scored if not given
-    out: Path | None = None  # a .png of the watched scores while training
+    baseline: Path | None = None  # of several seeds, what the others are beside; the best if not given
+    out: Path | None = None
+    """a .png of the watched scores while training, or of sweeps on several data sets their performance
+    profile; of several seeds, a .md, .csv, .tex or .jsonl of their table"""
 
 
 @dataclass(frozen=True)
@@ -452,11 +455,33 @@ def compare_runs(args: Compare) -> None:
     from jaxgan import compare
 
     check(args)
-    entries = compare.ranked(compare.expanded(list(args.runs)), args.metric, args.step)
+    paths = list(args.runs)
+    if len(paths) > 1 and all((path / "sweep.json").is_file() for path in paths):
+        from jaxgan import sweeps
+
+        sweeps.compare(paths, args.out)
+        return
+    entries = compare.ranked(compare.expanded(paths), args.metric, args.step)
     print(compare.table(entries))
-    if args.out is not None:
+    forms = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".jsonl": "jsonl"}
+    suffix = None if args.out is None else args.out.suffix
+    several = sum(len(entry.members) > 1 for entry in entries)
+    if several > 1 or args.baseline is not None or suffix in forms:
+        found = compare.over_seeds(entries, args.baseline)
+        print(f"\n{found}")
+        if suffix in forms:
+            _write_text(args.out, getattr(found, forms[suffix])())
+            print(f"table     {args.out}")
+    if args.out is not None and suffix not in forms:
         compare.curves(args.out, entries)
         print(f"curves    {args.out}")
+
+
+def _write_text(out: Path, text: str) -> None:
+    try:
+        out.write_text(text)
+    except OSError as e:
+        raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
 
 
 def _kind(argv: list[str]) -> "Kind":

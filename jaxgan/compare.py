@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jaxgan import evaluate, plots, records
 from jaxgan.config import InputError, nearest
 from jaxgan.metrics.score import Score, cut, difference, from_record, mean_interval
+from jaxgan.results import Outcome, Results, Row
 
 
 class Scored(NamedTuple):
@@ -52,11 +53,12 @@ def expanded(paths: list[Path]) -> list[Path]:
       InputError: if one is no run, no folder of lanes and no file of scores.
     """
     found = []
-    for path in paths:
+    for path in [own for given in paths for own in _lane_folders(given)]:
         names, frozen = records.lane_names(path), records.lane_names(path, "failed")
         if frozen:
             print(f"{path}: frozen and left out: {', '.join(sorted(frozen))}")
-        for own in [path / name for name in names if name not in frozen] or [path]:
+        left = [path / name for name in names if name not in frozen]
+        for own in left if names else [path]:
             if not evaluate.without_run(own):
                 records.read(own)
             elif not own.is_file():
@@ -65,6 +67,11 @@ def expanded(paths: list[Path]) -> list[Path]:
                 )
             found.append(own)
     return found
+
+
+def _lane_folders(path: Path) -> list[Path]:
+    """The folders of a sweep's configurations, or the path itself."""
+    return sorted(p.parent for p in path.glob("*/lanes.json")) if (path / "sweep.json").is_file() else [path]
 
 
 def _scores(path: Path, step: int | None) -> dict[int, list[Score]]:
@@ -180,6 +187,45 @@ def table(entries: list[Entry]) -> str:
             "of several seeds: the mean and its interval of 95 % over them; of one: that over its samples"
         )
     return "\n".join([*head, *lines])
+
+
+def over_seeds(entries: list[Entry], baseline: Path | None = None) -> Results:
+    """The table of an ablation, of entries of runs, best first: a row an entry, by the fields in which their
+    configs differ.
+
+    Args:
+      baseline: a run of the entry that the others are compared with; the best one's if None.
+
+    Raises:
+      InputError: if no entry has it.
+    """
+    configs = [_config(entry.members[0].path) for entry in entries]
+    fields = [f for f in configs[0] if len({json.dumps(c.get(f)) for c in configs}) > 1]
+    whole = all(fields) and len({json.dumps([c.get(f) for f in fields]) for c in configs}) == len(configs)
+    rows = tuple(
+        Row({f: config.get(f) for f in fields} if fields and whole else {"run": entry.name}, _outcomes(entry))
+        for entry, config in zip(entries, configs, strict=True)
+    )
+    first = 0
+    if baseline is not None:
+        at = [i for i, entry in enumerate(entries) for m in entry.members if m.path.is_relative_to(baseline)]
+        if not at:
+            raise InputError(f"--baseline {baseline} is none of the runs that are compared")
+        first = at[0]
+    score = entries[0].members[0].score
+    return Results("", score.name, {score.name: score.protocol}, rows, rows[first].config)
+
+
+def _config(path: Path) -> dict:
+    return {} if evaluate.without_run(path) else {**records.read(path)["config"], "seed": None}
+
+
+def _outcomes(entry: Entry) -> tuple[Outcome, ...]:
+    found = []
+    for i, (path, step, score) in enumerate(entry.members):
+        seed = i if step is None else records.read(path)["config"].get("seed", i)
+        found.append(Outcome(seed, {score.name: score.value}, folder=str(path)))
+    return tuple(sorted(found, key=lambda own: own.seed))
 
 
 def curves(path: Path, entries: list[Entry]) -> None:

@@ -66,7 +66,7 @@ def name_of(experiment: dict[str, str | None]) -> str:
     """A method's own name: its module's or its file's."""
     module, file = experiment["module"], experiment["file"]
     name = (module or "fit").rpartition(".")[2]
-    return Path(file).stem if name == "__main__" and file else name.strip("_")
+    return Path(file).stem if name.startswith("_") and file else name.strip("_")
 
 
 def method_of(module: ModuleType, kind: Kind) -> Method:

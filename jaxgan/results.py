@@ -144,8 +144,8 @@ class Results:
             ratio = "ratio" if self.logarithmic(self.metric) else "difference"
             lines.append(
                 f"against {Row(self.baseline, ()).label}: the paired {ratio} with its interval of 95 %; how "
-                "many of 100 pairs of seeds are better; the exact sign-flip p, by Holm for all rows; the seeds "
-                "that a difference of this size takes for a power of 0.8"
+                "many of 100 pairs of seeds are better; the exact sign-flip p, by Holm for all rows; and the "
+                "seeds that this difference takes for a power of 0.8"
             )
             few = sorted(
                 {c.versus.pairs for c in self.compared if c.versus is not None and c.versus.p is None}

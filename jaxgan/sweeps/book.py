@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -17,14 +18,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from jaxgan.config import InputError, first_difference
+from jaxgan.sweeps.space import whole
 
 BEAT, SILENT = 5, 60  # seconds: between beats, and until one who is not heard of is taken for gone
+TRIES = 4  # at making a storage's tables
 LEARNING = ("tpe", "cmaes")  # samplers that look at what was found
 _ME = f"{os.getpid()}:{uuid.uuid4().hex[:8]}"
 _HERE = platform.node()
@@ -45,7 +49,12 @@ def answering(url: str) -> Iterator[None]:
     """A storage that does not answer is a line."""
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as e:
+    except ImportError as e:
+        raise InputError(
+            f"--storage {shown(url)} takes a driver that is not installed; for postgresql:// it is "
+            "pip install 'jaxgan[postgresql]'"
+        ) from e
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as e:
         cause = e.__cause__ if isinstance(e, optuna.exceptions.StorageInternalError) and e.__cause__ else e
         reason = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
         raise InputError(f"--storage {shown(url)} does not answer ({reason})") from e
@@ -83,13 +92,7 @@ def opened(url: str, name: str, plan: dict[str, Any]) -> Book:
     options = {"connect_args": waits.get(url.partition(":")[0].partition("+")[0], {})}
     with answering(url), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        storage = RDBStorage(
-            url,
-            engine_kwargs=options,
-            heartbeat_interval=BEAT,
-            grace_period=SILENT,
-            heartbeat_stale_trial_callback=_again,
-        )
+        storage = _storage(url, options)
         study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
         known = study.user_attrs.get("plan")
         if known is None and study.get_trials(deepcopy=False):
@@ -101,6 +104,29 @@ def opened(url: str, name: str, plan: dict[str, Any]) -> Book:
         elif (apart := first_difference(json.loads(json.dumps(plan)), known)) is not None:
             raise InputError(f"{name} is the study of another sweep ({apart}); choose another --name")
     return Book(study, storage)
+
+
+def _storage(url: str, options: dict) -> RDBStorage:
+    """The storage; where several processes make its tables at once, all but one of them try again."""
+    for attempt in range(TRIES):
+        try:
+            storage = RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=BEAT,
+                grace_period=SILENT,
+                heartbeat_stale_trial_callback=_again,
+            )
+            if url.startswith("sqlite"):
+                # It has no lock of a row, which Optuna claims a trial by: two would be given the same one.
+                at_once = lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")  # noqa: E731
+                sqlalchemy.event.listen(storage.engine, "begin", at_once)
+            return storage
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(1 + attempt)
+    raise AssertionError
 
 
 def trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -144,7 +170,7 @@ def suggested(trial: Trial, space: dict[str, tuple | BaseDistribution]) -> dict[
             found[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
         else:
             found[name] = values[trial.suggest_categorical(name, range(len(values)))]
-    return found
+    return whole(found)
 
 
 def drawn(name: str, space: dict, n: int) -> list[dict[str, Any]]:
@@ -293,6 +319,14 @@ def pruner(name: str, first: int, last: int) -> optuna.pruners.BasePruner:
         if name == "hyperband":
             return optuna.pruners.HyperbandPruner(min_resource=first, max_resource=last, reduction_factor=3)
     return optuna.pruners.NopPruner()
+
+
+def progress(study: optuna.Study) -> tuple[int, int]:
+    """How many configurations with their seeds are done, and how many there are."""
+    every = [trial for trial in trials(study) if "config" in trial.user_attrs]
+    done = [trial for trial in every if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    mark = lambda trial: (identity(trial.user_attrs["config"]), *trial.user_attrs["seeds"])  # noqa: E731
+    return len(set(map(mark, done))), len(set(map(mark, every)))
 
 
 def others_at_work(study: optuna.Study) -> int:

@@ -18,13 +18,14 @@ from types import ModuleType
 from typing import Any
 
 import tyro
+from PIL import Image
 
 from jaxgan import kinds, lanes, memory, methods, origin, program, records, signals, train
 from jaxgan.config import InputError, check, first_difference, from_dict, nearest
 from jaxgan.kinds import Kind
 from jaxgan.results import Results, chosen
 from jaxgan.signals import Refused, at_once, reported
-from jaxgan.sweeps import book, pace, page, space
+from jaxgan.sweeps import book, pace, page, pictures, space
 from jaxgan.sweeps.plan import (
     Options,
     Plan,
@@ -39,6 +40,7 @@ from jaxgan.sweeps.plan import (
     own_storage,
     remember,
     space_of,
+    storage_of,
     typed,
 )
 from jaxgan.sweeps.work import Work, work_on
@@ -79,7 +81,7 @@ def sweep(
       make: a method's `make`, or its module, of which `cfg` is the Config.
       cfg: what all of them have.
       grid: of each field that is varied its values, or what they are drawn from,
-        `jaxgan.sweeps.log_uniform(low, high)`.
+        `jaxgan.sweeps.log_uniform(low, high)`; "FIELD,FIELD" of fields that have the same value.
       seeds: of each configuration, from the config's on.
       baseline: the values of that which the others are compared with; the config's own if not given.
       kind: of the data; the module's own if not given.
@@ -124,7 +126,8 @@ def main(
     class Command:
         set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
         """FIELD=VALUE,VALUE,... or FIELD=LOW..HIGH:STEP, or for a sampler FIELD=log:LOW..HIGH or
-        FIELD=uniform:LOW..HIGH; once for each field that is varied"""
+        FIELD=uniform:LOW..HIGH; once for each field that is varied; FIELD,FIELD=... of fields that have the
+        same value"""
         sweep: tyro.conf.OmitArgPrefixes[Options] = Options() if options is None else options
         config: tyro.conf.OmitArgPrefixes[type(own)] = own
         loop: tyro.conf.OmitArgPrefixes[Loop] = usual
@@ -258,7 +261,7 @@ def _check_data(plan: Plan, data) -> None:
     """Raises InputError if a field that is varied decides the data: their scores would not be comparable."""
     for name, values in plan.space.items():
         for value in values if isinstance(values, tuple) else (values.low, values.high):
-            own = plan.method.complete(plan.of({name: value}, plan.cfg.seed))
+            own = plan.method.complete(plan.of(space.assigned(name, value), plan.cfg.seed))
             if plan.method.kind.load(own, plan.loop.data_dir).digest != data.digest:
                 raise InputError(
                     f"--set {name}: {name} decides the data, by which scores are not comparable; start a "
@@ -301,3 +304,41 @@ def resume(root: Path, *, trust: bool = False) -> Results:
     kind = kinds.default if experiment["kind"] is None else getattr(module, experiment["kind"])
     baseline = None if before["baseline"] is None else typed(cfg, before["baseline"])
     return start(module, cfg, space_of(cfg, before["space"]), loop, options, kind, baseline, root)
+
+
+def compare(roots: list[Path], out: Path | None = None) -> dict[str, Results]:
+    """`jaxgan compare` of sweeps: the table of each, by its data set.
+
+    Args:
+      out: a .png for their performance profile.
+
+    Raises:
+      InputError: if two are of one data set, or there is no profile to draw.
+    """
+    found = {}
+    for root in roots:
+        before = known(root)
+        url = storage_of(before, root)
+        study = book.opened(url, before["study"], before["plan"]).study
+        with book.answering(url):
+            results = gathered(book.trials(study), before, root, config_of(before, root))
+        name = next((s.reference for s in results.protocols.values() if s.reference != "none"), root.name)
+        if name in found:
+            raise InputError(
+                f"{root} is on {name}, as another sweep is: compare their configurations' folders"
+            )
+        found[name] = results
+        print(f"{root}\n{results}\n")
+    if out is not None:
+        canvas = pictures.profile(found)
+        if canvas is None:
+            raise InputError(
+                f"--out {out}: a performance profile is of configurations that every sweep has, two or more, "
+                "by a positive score of which less is better"
+            )
+        try:
+            Image.fromarray(canvas).save(out)
+        except (OSError, ValueError) as e:
+            raise InputError(f"--out {out} cannot be written ({e}); a name ending in .png can") from None
+        print(f"profile   {out}")
+    return found

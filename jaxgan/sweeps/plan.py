@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """What must be the same for a sweep to go on."""
-        free = {"seed", *self.space}
+        free = {"seed", *space.fields(self.space)}
         own = {k: v for k, v in dataclasses.asdict(self.cfg).items() if k not in free}
         computes = {name: getattr(self.loop, name) for name in ("patience", "accumulate", "evaluate_every")}
         learns = self.options.sampler in book.LEARNING
@@ -107,7 +107,7 @@ def space_of(cfg, values: dict[str, Any]) -> space.Space:
     return {
         name: draw[own["log"]](own["low"], own["high"])
         if isinstance(own, dict)
-        else tuple(typed(cfg, {name: value})[name] for value in own)
+        else tuple(typed(cfg, {(f := name.partition(",")[0]): value})[f] for value in own)
         for name, own in values.items()
     }
 
@@ -175,21 +175,24 @@ def baseline_of(
         if given is None and options.baseline
         else dict(given or {})
     )
-    if stray := [name for name in asked if name not in varied]:
-        raise InputError(f"--baseline {text}: {stray[0]} is not varied{nearest(stray[0], varied)}")
+    known = space.fields(varied)
+    if stray := [name for name in asked if name not in known]:
+        raise InputError(f"--baseline {text}: {stray[0]} is not varied{nearest(stray[0], known)}")
     found = {}
     for name, values in varied.items():
-        value = asked.get(name, getattr(cfg, name))
-        value = getattr(check(dataclasses.replace(cfg, **{name: value})), name)
-        if isinstance(values, tuple) and value not in values:
+        own = name.split(",")
+        named = {field: asked[field] for field in own if field in asked}
+        each = list((named or {field: getattr(cfg, field) for field in own}).values())
+        value = getattr(check(dataclasses.replace(cfg, **space.assigned(name, each[0]))), own[0])
+        if any(x != each[0] for x in each) or (isinstance(values, tuple) and value not in values):
             if text is not None:
-                where = "" if name in asked else " (the config's own)"
+                where = "" if named else " (the config's own)"
                 has = ", ".join(map(told, values))
                 raise InputError(
                     f"--baseline {text}: {name}={told(value)}{where} is not in the sweep, which has {has}"
                 )
             return None
-        found[name] = value
+        found |= space.assigned(name, value)
     return found if options.sampler == "grid" or text is not None else None
 
 
@@ -231,13 +234,10 @@ def configs_of(plan: Plan) -> list[dict[str, Any]]:
         return []
     configs = space.grid(plan.space) if name == "grid" else book.drawn(name, plan.space, plan.options.trials)
     # Those of one program side by side: what is static changes slowest.
-    numbers = [f for f in plan.space if f in number_fields(type(plan.cfg))]
-    order = {
-        f: {identity: i for i, identity in enumerate(dict.fromkeys(told(c[f]) for c in configs))}
-        for f in plan.space
-    }
-    static = [f for f in plan.space if f not in numbers]
-    return sorted(configs, key=lambda c: tuple(order[f][told(c[f])] for f in static))
+    numbers = number_fields(type(plan.cfg))
+    static = [field for field in space.fields(plan.space) if field not in numbers]
+    values = {field: list(dict.fromkeys(told(c[field]) for c in configs)) for field in static}
+    return sorted(configs, key=lambda c: [values[field].index(told(c[field])) for field in static])
 
 
 def results(

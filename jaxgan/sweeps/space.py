@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from jaxgan import config
 from jaxgan.config import InputError, check, flag, nearest
 
-Space = dict[str, "tuple | BaseDistribution"]  # of each field its values, or what they are drawn from
+# Of each field its values, or what they are drawn from; FIELD,FIELD of fields that have the same value.
+Space = dict[str, "tuple | BaseDistribution"]
 MOST = 100_000  # configurations in a grid
 
 
@@ -71,9 +72,22 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def fields(space: Space) -> list[str]:
+    """The fields that a space varies."""
+    return [field for name in space for field in name.split(",")]
+
+
+def assigned(name: str, value) -> dict[str, Any]:
+    """A value of a field, or of several that have the same."""
+    return dict.fromkeys(name.split(","), value)
+
+
 def _named(cls: type, name: str, what: str) -> str:
-    """A field's name, if it can be varied."""
+    """A field's name, or several, if they can be varied."""
+    if "," in name:
+        return ",".join(_named(cls, own.strip(), what) for own in name.split(","))
     known = {field.name for field in dataclasses.fields(cls)}
+    name = name.lstrip("-").replace("-", "_")
     if name not in known:
         raise InputError(f"{what}: there is no field {name!r}{nearest(name, known)}")
     if name == "seed":
@@ -93,11 +107,11 @@ def from_text(cls: type, texts: tuple[str, ...]) -> Space:
     for text in texts:
         what = f"--set {text}"
         name, equals, values = (part.strip() for part in text.partition("="))
-        name = _named(cls, name.lstrip("-").replace("-", "_"), what)
+        name = _named(cls, name, what)
         if not equals or not values:
             raise InputError(f"{what} names no value: give {name}=VALUE,VALUE,...")
-        if name in space:
-            raise InputError(f"{what}: {name} is set twice; list its values in one --set")
+        if twice := [own for own in name.split(",") if own in fields(space)]:
+            raise InputError(f"{what}: {twice[0]} is set twice; list its values in one --set")
         kind, colon, ends = values.partition(":")
         if colon and kind in ("log", "uniform"):
             low, high, step = _ends(ends, what)
@@ -109,7 +123,8 @@ def from_text(cls: type, texts: tuple[str, ...]) -> Space:
             own for part in _parts(values) for own in (_stepped(part, what) if _is_range(part) else [part])
         ]
         try:
-            space[name] = tuple(config.from_text(cls, name, part) for part in parts)
+            first = name.partition(",")[0]
+            space[name] = tuple(config.from_text(cls, first, part) for part in parts)
         except InputError as e:
             raise InputError(f"{what}: {e}") from None
     return space
@@ -134,18 +149,20 @@ def checked(cfg, space: Mapping) -> Space:
     for name, values in space.items():
         _named(type(cfg), name, f"--set {name}")
         if isinstance(values, BaseDistribution):
-            if name not in numbers:
+            if static := [own for own in name.split(",") if own not in numbers]:
                 raise InputError(
-                    f"--set {name}: {flag(name)} is static, each value is a program of its own, so that "
+                    f"--set {name}: {flag(static[0])} is static, each value is a program of its own, so that "
                     f"nothing is drawn: list its values, {name}=VALUE,VALUE,..."
                 )
             for end in (values.low, values.high):
-                check(dataclasses.replace(cfg, **{name: end}))
+                check(dataclasses.replace(cfg, **assigned(name, end)))
             found[name] = values
             continue
         if isinstance(values, str) or not hasattr(values, "__iter__"):
             raise InputError(f"--set {name}: a list of values, not {values!r}")
-        own = tuple(getattr(check(dataclasses.replace(cfg, **{name: value})), name) for value in values)
+        first = name.partition(",")[0]
+        whole = [check(dataclasses.replace(cfg, **assigned(name, value))) for value in values]
+        own = tuple(getattr(cfg, first) for cfg in whole)
         if not own:
             raise InputError(f"--set {name} names no value: give {name}=VALUE,VALUE,...")
         if twice := next((x for i, x in enumerate(own) if x in own[:i]), None):
@@ -171,7 +188,13 @@ def grid(space: Space) -> list[dict[str, Any]]:
         )
     if (n := math.prod(map(len, space.values()))) > MOST:
         raise InputError(f"these are {n:,} configurations, more than {MOST:,}: list fewer values")
-    return [dict(zip(space, each, strict=True)) for each in itertools.product(*space.values())]
+    every = itertools.product(*space.values())
+    return [whole(dict(zip(space, each, strict=True))) for each in every]
+
+
+def whole(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a space's entries, by their fields."""
+    return {field: value for name, own in values.items() for field, value in assigned(name, own).items()}
 
 
 def of_text(cls: type, text: str) -> dict[str, Any]:
@@ -181,6 +204,6 @@ def of_text(cls: type, text: str) -> dict[str, Any]:
         name, equals, value = (x.strip() for x in part.partition("="))
         if not equals:
             raise InputError(f"--baseline {text}: FIELD=VALUE, and a comma between fields")
-        name = _named(cls, name.lstrip("-").replace("-", "_"), f"--baseline {text}")
+        name = _named(cls, name, f"--baseline {text}")
         found[name] = config.from_text(cls, name, value)
     return found

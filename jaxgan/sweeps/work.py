@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from jaxgan import lanes, records, run, statistics, train, troubles
 from jaxgan.config import InputError, first_difference
@@ -88,7 +88,7 @@ def _run_trials(work: Work, claimed: list[Trial]) -> bool:
             refused[trial.number] = str(e)
             continue
         seeds = sorted({*lanes.read(place), *(path.name for path in new.values())}, key=lambda x: int(x[5:]))
-        lanes.write(place, seeds)
+        lanes.write(place, seeds, failed=dict.fromkeys(records.lane_names(place, "failed"), "as before"))
         paths, configs = paths | new, configs | own
         owner |= dict.fromkeys(own, trial)
     done, failed, dropped = {}, {}, {}
@@ -123,6 +123,10 @@ def _run_trials(work: Work, claimed: list[Trial]) -> bool:
             review=review,
             fail_fast=plan.options.fail_fast,
         )
+    for place in {path.parent for path in paths.values()}:
+        frozen = dict.fromkeys(records.lane_names(place, "failed"), "as before")
+        frozen |= {paths[name].name: told for name, told in failed.items() if paths[name].parent == place}
+        lanes.write(place, lanes.read(place), failed=frozen)
     for trial in claimed:
         if (reason := refused.get(trial.number)) is not None:
             print(f"failed: {Row(trial.user_attrs['config'], ()).label}: {reason}", file=sys.stderr)
@@ -152,9 +156,8 @@ def _prepare(work: Work, paths: dict[str, Path], configs: dict) -> None:
 
 def _count(work: Work) -> str:
     """Which configurations of how many are under way."""
-    every = book.trials(work.book.study)
-    done = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in every)
-    total = max(len(every), work.plan.options.trials)
+    done, total = book.progress(work.book.study)
+    total = max(total, work.plan.options.trials)
     return f"{done} of {total} done"
 
 

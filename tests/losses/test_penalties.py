@@ -22,6 +22,9 @@ EVERY = {
     "dragan": penalties.dragan,
     "r1": penalties.r1,
     "r2": penalties.r2,
+    # D's rounding is divided by the reach: at 0.01 a compiled one is another in the fourth digit.
+    "approximate_r1": partial(penalties.approximate_r1, epsilon=0.1),
+    "approximate_r2": partial(penalties.approximate_r2, epsilon=0.1),
     "zero_centred": penalties.zero_centred,
     "drift": penalties.drift,
     "consistency": partial(penalties.consistency, augment=_shift),
@@ -206,3 +209,40 @@ def test_latent_consistency_by_hand(key):
 def test_shapes_that_differ_are_named(key):
     with pytest.raises(ValueError, match=r"real \(6, 4, 3\) and fake \(6, 4, 2\)"):
         penalties.interpolate(jnp.zeros((6, 4, 3)), jnp.zeros((6, 4, 2)), key, SLOT)
+
+
+MANY = jnp.arange(40_000)
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 0.1, 1.0])
+def test_finite_differences_of_a_linear_critic_are_its_slope(key, epsilon):
+    """In the mean over the noise ||w||^2 whatever the reach, with a deviation of sqrt(2) of it in one."""
+    w, x = jnp.array([0.3, -0.4, 1.2]), jnp.zeros((len(MANY), 3))
+    critic = lambda x: x @ w + 5  # noqa: E731
+    for penalty in (penalties.approximate_r1, penalties.approximate_r2):
+        found = penalty(critic, x, x, key, MANY, gamma=2.0, epsilon=epsilon)
+        assert float(found.mean()) == pytest.approx(1.69, rel=4 * np.sqrt(2 / len(MANY)))
+        assert float(found.std()) == pytest.approx(np.sqrt(2) * 1.69, rel=0.05)
+
+
+def test_the_error_of_finite_differences_is_of_second_order(key):
+    """Of D(x) = x^2 at 1 it is known: E ((2 x e n + e^2 n^2) / e)^2 = 4 + 3 e^2."""
+    x = jnp.ones((len(MANY), 1))
+    squared = partial(penalties.approximate_r1, lambda x: (x**2)[:, 0], x, x, key, MANY, gamma=2.0)
+    means = {e: float(squared(epsilon=e).mean()) for e in (1.0, 0.5, 0.01)}
+    for e, mean in means.items():
+        assert mean == pytest.approx(4 + 3 * e**2, rel=0.06)
+    assert means[1.0] - means[0.01] == pytest.approx(3, rel=0.15)
+    assert means[0.5] - means[0.01] == pytest.approx(0.75, rel=0.3)
+
+
+def test_finite_differences_are_taken_where_they_say(key):
+    real, fake = _data(key)
+    critic = lambda x: (x**2).sum((1, 2))  # noqa: E731
+    r1, r2 = penalties.approximate_r1, penalties.approximate_r2
+    np.testing.assert_array_equal(r1(critic, real, fake, key, SLOT), r1(critic, real, real, key, SLOT))
+    np.testing.assert_array_equal(r2(critic, real, fake, key, SLOT), r2(critic, fake, fake, key, SLOT))
+    assert not np.allclose(r1(critic, real, fake, key, SLOT), r1(critic, fake, fake, key, SLOT))
+    known = r1(critic, real, fake, key, SLOT, logits=critic(real))
+    np.testing.assert_array_equal(known, r1(critic, real, fake, key, SLOT))
+    assert not np.allclose(known, r1(critic, real, fake, key, SLOT, logits=critic(fake)))

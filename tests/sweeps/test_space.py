@@ -122,6 +122,23 @@ def test_a_grid_is_every_combination():
         space.grid({"rate": tuple(map(float, range(1000))), "width": tuple(range(1, 1001))})
 
 
+def test_fields_that_have_the_same_value():
+    varied = space.checked(Config(), space.from_text(Config, ("rate,weight=1,10", "loss=hinge")))
+    assert space.fields(varied) == ["rate", "weight", "loss"]
+    assert space.grid(varied) == [
+        {"rate": 1.0, "weight": 1.0, "loss": "hinge"},
+        {"rate": 10.0, "weight": 10.0, "loss": "hinge"},
+    ]
+    for text, told in [
+        ("rate,wight=1", "no field 'wight'; did you mean 'weight'"),
+        ("rate,width=1.5", "--width 1.5"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            space.checked(Config(), space.from_text(Config, (text,)))
+    with pytest.raises(InputError, match="rate is set twice"):
+        space.from_text(Config, ("rate,weight=1", "rate=2"))
+
+
 def test_a_baseline():
     assert space.of_text(Config, "rate=1,loss=hinge") == {"rate": 1.0, "loss": "hinge"}
     for text, told in [("rate", "FIELD=VALUE"), ("rte=1", "did you mean 'rate'"), ("loss=x", "--loss 'x'")]:

@@ -145,6 +145,9 @@ def test_a_lane_that_diverges_is_named_and_no_part_of_a_mean(plain, swept, tmp_p
             _same(
                 root / f"gp_weight={value}" / f"seed-{seed}", plain[1] / f"gp_weight={value}" / f"seed-{seed}"
             )
+    assert records.lane_names(root / "gp_weight=6", "failed") == ["seed-0", "seed-1"]
+    cli.main(["compare", str(root)])
+    assert "gp_weight=6: frozen and left out: seed-0, seed-1" in capsys.readouterr().out
     with pytest.raises(SystemExit) as e:
         cli.main(["resume", str(root)])
     assert e.value.code == 1
@@ -183,6 +186,13 @@ class TestSideBySide:
             swept(tmp_path, GRID, loop={"together": False})
 
 
+def test_fields_of_one_value_are_swept_together(swept, tmp_path):
+    found = swept(tmp_path, {"gp_weight,gamma": [1.0, 2.0]}, seeds=1, baseline={"gamma": 2.0})
+    assert [row.config for row in found.rows] == [{"gp_weight": x, "gamma": x} for x in (1.0, 2.0)]
+    assert found.baseline == found.rows[1].config
+    assert len(sweeps.resume(tmp_path / "own" / "a").rows) == 2
+
+
 @pytest.mark.parametrize("moment", [0, 1, 3])
 def test_stopped_and_gone_on_with_it_has_the_same_table(plain, swept, tmp_path, monkeypatch, moment):
     """Stopped in the closing scores of a lane: the trial goes back into the queue, and its runs go on."""
@@ -211,6 +221,32 @@ def test_its_runs_are_runs_as_any_other(plain, tmp_path, capsys):
     assert "2 seeds" in capsys.readouterr().out
     cli.main(["list", str(root)])
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_compare_gives_the_same_table(plain, tmp_path, capsys):
+    found, root = plain
+    folders = [str(root / f"gp_weight={value}") for value in (2, 1)]
+    out = tmp_path / "t.jsonl"
+    cli.main(["compare", *folders, "--baseline", folders[1], "--out", str(out)])
+    assert "gp_weight=1: the paired ratio" in capsys.readouterr().out
+    own = {(r["config"]["gp_weight"], r["seed"]): r["figures"]["swd"] for r in map(json.loads, out.open())}
+    assert own == {(r.config["gp_weight"], o.seed): o.figures["swd"] for r in found.rows for o in r.outcomes}
+    cli.main(["compare", str(root), "--out", str(tmp_path / "t.md")])
+    table = (tmp_path / "t.md").read_text()
+    for c in found.compared:
+        assert f"{c.summary.mean:.4g}" in table
+    with pytest.raises(SystemExit):
+        cli.main(["compare", *folders, "--baseline", str(tmp_path)])
+    assert "is none of the runs that are compared" in capsys.readouterr().err
+
+
+def test_sweeps_on_several_data_sets_have_a_profile(plain, swept, tmp_path, capsys):
+    swept(tmp_path, GRID, seeds=1, config={"data": "grid"})
+    cli.main(["compare", str(plain[1]), str(tmp_path / "own" / "a"), "--out", str(tmp_path / "p.png")])
+    assert (tmp_path / "p.png").stat().st_size > 1000
+    with pytest.raises(SystemExit):
+        cli.main(["compare", str(plain[1]), str(plain[1])])
+    assert "as another sweep is" in capsys.readouterr().err
 
 
 def test_a_moved_sweep_goes_on(plain, tmp_path):
