@@ -139,6 +139,46 @@ def padded(side_by_side: Callable, width: int) -> Callable:
     return run
 
 
+def one_each(chunk: Callable, devices: list) -> Callable:
+    """A chunk for one device over as many lanes as there are devices, as `side_by_side`, but one on each: a
+    lane computes what it computes alone. Its state is brought to the first device after each call."""
+    mapped = jax.pmap(
+        lambda state, numbers, data, slot, length: chunk(state, (numbers, data), slot, length),
+        axis_name=AXIS,
+        in_axes=(LANES, 0, None, None, None),
+        out_axes=(LANES, 0),
+        devices=devices,
+        static_broadcasted_argnums=4,
+        donate_argnums=0,
+    )
+    own = NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec(AXIS))
+    held = []  # the data as given, and on all devices
+
+    def everywhere(data):
+        if not held or held[0] is not data:
+            held[:] = [data, replicate(data, devices)]
+        return held[1]
+
+    def run(states, given, slot, length):
+        numbers, data = given
+        bare = [state.replace(step=None, frozen=()) for state in states]
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *bare)
+        shared = replicate((states[0].step, states[0].frozen, slot), devices)
+        state = jax.device_put(stacked, own).replace(step=shared[0], frozen=shared[1])
+        numbers = jax.device_put(jax.tree.map(lambda *x: jnp.stack(x), *numbers), own)
+        after, metrics = mapped(state, numbers, everywhere(data), shared[2], length)
+        after, metrics = jax.device_put((after, metrics), devices[0])
+
+        def lane(i):
+            one = jax.tree.map(lambda x: x[i], after.replace(step=None, frozen=()))
+            return one.replace(step=after.step, frozen=states[i].frozen)
+
+        lanes = range(len(states))
+        return [lane(i) for i in lanes], [jax.tree.map(lambda x, i=i: x[i], metrics) for i in lanes]
+
+    return run
+
+
 def in_turn(chunk: Callable, devices: list) -> Callable:
     """A compiled chunk over several lanes as `side_by_side`, but each by a call of its own: the very numbers
     that a lane has alone.

@@ -33,6 +33,7 @@ class Program:
     data: Dataset
     devices: tuple
     accumulate: int = 1
+    spread: tuple = ()  # devices that lanes are spread over, one on each; their states are on `devices`
 
     def numbers(self, cfg) -> dict[str, jax.Array]:
         """The arguments of a config."""
@@ -123,7 +124,9 @@ class Program:
 
     @cached_property
     def lanes(self) -> Callable:
-        """The chunk of several lanes side by side, as `parallel.side_by_side` has it."""
+        """The chunk of several lanes, as `parallel.side_by_side` or `parallel.one_each` have it."""
+        if self.spread:
+            return parallel.one_each(self.bare, list(self.spread))
         return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices))
 
 
@@ -152,7 +155,14 @@ def _check_room(program: Program, lanes: int) -> None:
 
 
 def traceable(
-    method: Method, cfg, data: Dataset, devices: tuple, accumulate: int = 1, *, lanes: int = 1
+    method: Method,
+    cfg,
+    data: Dataset,
+    devices: tuple,
+    accumulate: int = 1,
+    *,
+    lanes: int = 1,
+    spread: tuple = (),
 ) -> Program:
     """The program of a config, with those numbers as arguments that the method does not look at.
 
@@ -164,7 +174,7 @@ def traceable(
     names = tuple(arguments(cfg))
 
     def trace(names: tuple) -> Program:
-        program = Program(method, cfg, names, data, devices, accumulate)
+        program = Program(method, cfg, names, data, devices, accumulate, spread)
         _check_room(program, lanes)
         return program
 

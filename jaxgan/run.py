@@ -168,18 +168,22 @@ def device_kinds(devices: list) -> list[str]:
     return [f"{d.platform} {d.device_kind}" for d in devices]
 
 
+class InUse(InputError):
+    """Another process has a run's folder."""
+
+
 @contextlib.contextmanager
 def locked(path: Path):
     """Keeps a run's folder for this process alone.
 
     Raises:
-      InputError: if another process has it.
+      InUse: if another process has it.
     """
     with (path / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{path} is in use by another process; stop that one first") from None
+            raise InUse(f"{path} is in use by another process; stop that one first") from None
         yield
 
 

@@ -299,13 +299,20 @@ def _tell_changes(runs: dict[str, dict], loop: Loop, digests: dict[str, str]) ->
 
 
 def programs_of(
-    method: methods.Method, configs, loop: Loop, data: Dataset, devices: list, at_once: int | None = None
+    method: methods.Method,
+    configs,
+    loop: Loop,
+    data: Dataset,
+    devices: list,
+    at_once: int | None = None,
+    spread: tuple = (),
 ) -> Callable:
     """cfg -> its program; configs that differ in a seed and in numbers alone share one.
 
     Args:
       configs: those whose programs are built now, before a folder is made.
       at_once: how many lanes there must be room for; one for each of the configs if not given.
+      spread: devices that lanes are spread over, as of `Program`.
     """
     forms, known = {}, {}
 
@@ -314,13 +321,9 @@ def programs_of(
         static = tuple(getattr(cfg, f.name) for f in dataclasses.fields(cfg) if f.name not in numbers)
         form = tuple(numbers), static
         if form not in forms:
+            room = len(configs) if at_once is None else at_once
             forms[form] = program.traceable(
-                method,
-                cfg,
-                data,
-                tuple(devices),
-                loop.accumulate,
-                lanes=len(configs) if at_once is None else at_once,
+                method, cfg, data, tuple(devices), loop.accumulate, lanes=room, spread=spread
             )
         traced = forms[form]
         key = form, tuple(numbers[name] for name in numbers if name not in traced.names)
@@ -490,6 +493,8 @@ def _advance(group: list[Lane], length: int, widths: dict[int, int]) -> None:
 def _widths(all_lanes: list[Lane], loop: Loop, width: int | None) -> dict[int, int]:
     """As `_advance` takes them. They stay as they are when lanes come to their end, so that a lane's numbers
     do not depend on the others'."""
+    if n := len(all_lanes[0].program.spread):
+        return {id(lane.program): n for lane in all_lanes}
     on_cpu = all_lanes[0].program.devices[0].platform == "cpu"
     if not (not on_cpu if loop.together is None else loop.together):
         return {}

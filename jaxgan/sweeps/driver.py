@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 import tyro
 from PIL import Image
 
@@ -200,9 +201,11 @@ def _run(plan: Plan, how: str, module) -> Results:
     data = plan.method.kind.load(plan.method.complete(first), plan.loop.data_dir)
     _check_data(plan, data)
     ready = train.ready(plan.method, {"": first}, data)[""]
+    spread = _spread(plan.loop)
+    plan = plan._replace(loop=dataclasses.replace(plan.loop, devices=1)) if spread else plan
     devices = train.devices_for(ready, plan.loop, data)
     check_pruner(plan, ready.steps)
-    programs = train.programs_of(plan.method, [], plan.loop, data, devices, 1)
+    programs = train.programs_of(plan.method, [], plan.loop, data, devices, 1, spread)
     if plan.options.metric is not None:
         chosen(plan.options.metric, lanes.score_names(programs(ready)))
     at_once, room = _at_once(plan, programs(ready))
@@ -236,6 +239,15 @@ def _run(plan: Plan, how: str, module) -> Results:
     return found
 
 
+def _spread(loop: Loop) -> tuple:
+    """The devices that lanes are spread over, one on each; () where one lane has them all."""
+    devices = jax.local_devices()
+    if loop.devices > len(devices):
+        raise InputError(f"--devices {loop.devices}: this machine has {len(devices)}")
+    devices = devices[: loop.devices or None]
+    return tuple(devices) if len(devices) > 1 and not loop.together else ()
+
+
 def _width(
     plan: Plan, own: book.Book, first: program.Program, configs: list, at_once: int
 ) -> tuple[int, str]:
@@ -249,6 +261,9 @@ def _width(
                 f"{plan.root} runs its lanes {way}: leave out --together, or choose another --name"
             )
         return width, f"{way}, as before"
+    if first.spread:
+        own.study.set_user_attr("width", 0)
+        return 0, f"one on each of {len(first.spread)} devices"
     n = len(configs) or plan.options.trials
     seeds = [dataclasses.replace(first.cfg, seed=seed) for seed in range(at_once)]
     side_by_side, why = pace.together(first, seeds, plan.loop, n * len(plan.seeds), first.cfg.steps)

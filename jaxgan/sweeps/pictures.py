@@ -104,11 +104,13 @@ def strip(found: Results) -> np.ndarray | None:
 
 
 def heat_map(found: Results) -> np.ndarray | None:
-    """Of two fields: the mean of each pair of values."""
+    """Of two fields, of which there is every pair of values: the mean of each."""
     if len(found.fields) != 2:
         return None
     down, across = found.fields
     ys, xs = (list(dict.fromkeys(told(row.config[f]) for row in found.rows)) for f in (down, across))
+    if len(found.rows) < len(xs) * len(ys):
+        return None
     values = np.full((len(ys), len(xs)), np.nan)
     for c in found.compared:
         if c.summary is not None:

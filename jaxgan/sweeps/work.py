@@ -51,8 +51,12 @@ def work_on(work: Work) -> None:
         if claimed:
             waits = False
             with book.beating(work.book, claimed):
+                failed = False
                 try:
                     failed = _run_trials(work, claimed)
+                except run.InUse as e:  # one who was taken for gone, and is not
+                    print(f"{e}: it is left to that one", file=sys.stderr)
+                    time.sleep(book.BEAT)
                 finally:
                     for trial in claimed:
                         book.give_back(work.book, study.get_trials(deepcopy=False)[trial.number])
@@ -100,7 +104,8 @@ def _run_trials(work: Work, claimed: list[Trial]) -> bool:
             mine = [lane for lane in group if owner[lane.name] is trial]
             if not mine or plan.options.pruner == "none":
                 continue
-            trial.report(float(np.mean([lane.watched for lane in mine])), step)
+            scores = [math.inf if lane.watched is None else lane.watched for lane in mine]
+            trial.report(float(np.nan_to_num(np.mean(scores), nan=math.inf, posinf=math.inf)), step)
             if trial.should_prune():
                 stopped += mine
                 dropped.update({lane.name: step for lane in mine})

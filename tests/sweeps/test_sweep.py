@@ -186,6 +186,18 @@ class TestSideBySide:
             swept(tmp_path, GRID, loop={"together": False})
 
 
+def test_lanes_are_spread_over_devices(plain, swept, tmp_path, capsys):
+    """Three lanes on two devices, so that one call is filled up: the runs of one device, bit for bit."""
+    found = swept(tmp_path, {"gp_weight": [1.0, 2.0, 3.0]}, seeds=1, loop={"devices": 2})
+    assert "one on each of 2 devices" in capsys.readouterr().out
+    for value in (1, 2):
+        lane = f"gp_weight={value}/seed-0"
+        _same(tmp_path / "own" / "a" / lane, plain[1] / lane)
+    assert found.rows[1].outcomes[0].figures == plain[0].rows[1].outcomes[0].figures
+    record = records.read(tmp_path / "own" / "a" / "gp_weight=3" / "seed-0")
+    assert record["loop"]["devices"] == 1
+
+
 def test_fields_of_one_value_are_swept_together(swept, tmp_path):
     found = swept(tmp_path, {"gp_weight,gamma": [1.0, 2.0]}, seeds=1, baseline={"gamma": 2.0})
     assert [row.config for row in found.rows] == [{"gp_weight": x, "gamma": x} for x in (1.0, 2.0)]
@@ -210,6 +222,50 @@ def test_stopped_and_gone_on_with_it_has_the_same_table(plain, swept, tmp_path, 
     monkeypatch.setattr(lanes, "finish", usual)
     swept(tmp_path, GRID, at_once=2)
     assert _texts(tmp_path / "own" / "a") == _texts(plain[1])
+
+
+def test_a_folder_that_another_process_has_is_left_to_it(swept, tmp_path, monkeypatch, capsys):
+    """As where one was taken for gone that is not: its trial waits until its folder is free."""
+    from jaxgan import run
+    from jaxgan.sweeps import book
+
+    usual, refused = run.locked, []
+
+    def locked(path):
+        if path.parent.name == "gp_weight=2" and not refused:
+            refused.append(path)
+            raise run.InUse(f"{path} is in use by another process; stop that one first")
+        return usual(path)
+
+    monkeypatch.setattr(run, "locked", locked)
+    monkeypatch.setattr(book, "BEAT", 0.1)
+    found = swept(tmp_path, GRID, seeds=1, at_once=1)
+    assert [len(row.values("swd")) for row in found.rows] == [1, 1]
+    assert "it is left to that one" in capsys.readouterr().err
+
+
+def test_what_is_worse_is_stopped_in_favour_of_others(swept, tmp_path):
+    """By successive halving at steps 5 and 15: it is saved where it stopped, named, and not scored."""
+    found = swept(tmp_path, {"g_lr": [1e-4, 1e-3, 1e-2, 3e-2]}, seeds=1, pruner="halving")
+    dropped = {row.config["g_lr"]: own.dropped for row in found.rows for own in row.outcomes if own.dropped}
+    assert 1 <= len(dropped) <= 3
+    notes = "\n".join(found.notes())
+    for rate, step in dropped.items():
+        assert f"stopped in favour of others: g_lr={rate:g}, at step {step}" in notes
+        assert records.checkpoints(tmp_path / "own" / "a" / f"g_lr={rate:g}" / "seed-0")[-1] == step
+    assert all(own.figures for row in found.rows for own in row.outcomes if own.dropped is None)
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
+def test_samplers_draw_as_many_as_they_are_asked_for(swept, tmp_path, sampler):
+    draws = {"g_lr": sweeps.log_uniform(1e-5, 1e-2), "d_lr": sweeps.log_uniform(1e-5, 1e-2)}
+    found = swept(tmp_path, draws, seeds=1, sampler=sampler, trials=2)
+    assert len(found.rows) == 2
+    assert len({row.config["g_lr"] for row in found.rows}) == 2
+    assert (tmp_path / "own" / "a" / "parallel.png").is_file()
+    more = swept(tmp_path, draws, seeds=1, sampler=sampler, trials=3)
+    assert more.rows[:2] == found.rows
+    assert len(more.rows) == 3
 
 
 def test_its_runs_are_runs_as_any_other(plain, tmp_path, capsys):
