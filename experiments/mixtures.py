@@ -23,7 +23,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import optax
-from annotated_types import Gt
+from annotated_types import Ge
 from flax import linen as nn
 
 from jaxgan import dynamics, random, train
@@ -212,7 +212,7 @@ class Config:
     pack: Count = 2  # examples that D judges together in pacgan
     gamma: Rate = 1.0  # of R1 and R2
     derivative: Literal["exact", "finite"] = "exact"  # R1 and R2 by derivatives, or by finite differences
-    epsilon: Annotated[float, Gt(0)] = 0.01  # how far these reach
+    epsilon: Annotated[float, Ge(1e-6)] = 0.01  # how far these reach
     gp_weight: Rate = 0.1  # of the gradient penalty; its toy's, 10 for images
     anneal: bool = False  # both learning rates fall to 0 along half a cosine; in no published protocol
     ema_decay: Decay | None = None  # of the generator that is counted; none in the protocols

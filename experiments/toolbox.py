@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 import optax
-from annotated_types import Gt
+from annotated_types import Ge
 from flax import linen as nn
 from jax import lax
 
@@ -59,7 +59,7 @@ class Config(dcgan.Config):
     r1: Rate = 0.0  # gamma of the penalty of D's slope at real images
     r2: Rate = 0.0  # gamma of the penalty of D's slope at generated images
     derivative: Literal["exact", "finite"] = "exact"  # R1 and R2 by derivatives, or by finite differences
-    epsilon: Annotated[float, Gt(0)] = 0.01  # how far these reach
+    epsilon: Annotated[float, Ge(1e-6)] = 0.01  # how far these reach
     lazy: Count = 1  # take the five penalties above in one step of so many, as many times as heavy
     drift: Rate = 0.0  # weight of D(x)^2 on real images
     cr: Rate = 0.0  # weight of consistency under a random shift, on real images

@@ -18,6 +18,15 @@ pytestmark = [
 GRID = {"gp_weight": [1.0, 2.0]}
 
 
+@pytest.fixture(autouse=True)
+def _tables_alone(request, monkeypatch):
+    """Pictures take seconds: they are drawn for `plain`, and where a test asks for one."""
+    if "samplers" not in request.node.name:
+        monkeypatch.setattr(
+            sweeps.page, "write", lambda found, root: [str(file) for file in found.write(root)]
+        )
+
+
 def _leaves(path, step=20):
     generator = sampling.load(path, step, critic=True)
     return [np.asarray(x) for x in jax.tree.leaves((generator.variables, generator.d_variables))]
