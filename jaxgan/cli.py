@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from jaxgan import cache, origin, records, signals, troubles
-from jaxgan.config import Count, InputError, Natural, Seed, check, nearest
+from jaxgan.config import Count, InputError, Natural, Seed, check, flag, nearest
 from jaxgan.signals import reported
 
 if TYPE_CHECKING:
@@ -212,7 +212,6 @@ def sweep_method(argv: list[str]) -> None:
 
     sys.argv = [f"jaxgan sweep {name}", *flags]
     if Path(name).is_file():
-        sys.path.insert(0, str(Path(name).absolute().parent))
         module = origin.imported(Path(name).absolute())
     else:
         module = importlib.import_module(_module_name(name))
@@ -306,6 +305,10 @@ def resume(args: Resume) -> None:
     if (args.run / "sweep.json").is_file():
         from jaxgan import sweeps
 
+        if given := [
+            name for name in ("steps", "devices", "data", "data_dir") if getattr(args, name) is not None
+        ]:
+            raise InputError(f"{flag(given[0])} is of a run; to change a sweep, give its own command again")
         sweeps.go_on(args.run, trust=args.trust)
         return
     from jaxgan import train
@@ -459,6 +462,8 @@ def compare_runs(args: Compare) -> None:
     if len(paths) > 1 and all((path / "sweep.json").is_file() for path in paths):
         from jaxgan import sweeps
 
+        if given := [name for name in ("metric", "step", "baseline") if getattr(args, name) is not None]:
+            raise InputError(f"{flag(given[0])} is of runs; each of several sweeps has its own table")
         sweeps.compare(paths, args.out)
         return
     entries = compare.ranked(compare.expanded(paths), args.metric, args.step)

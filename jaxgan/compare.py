@@ -201,7 +201,7 @@ def over_seeds(entries: list[Entry], baseline: Path | None = None) -> Results:
     """
     configs = [_config(entry.members[0].path) for entry in entries]
     fields = [f for f in configs[0] if len({json.dumps(c.get(f)) for c in configs}) > 1]
-    whole = all(fields) and len({json.dumps([c.get(f) for f in fields]) for c in configs}) == len(configs)
+    whole = len({json.dumps([c.get(f) for f in fields]) for c in configs}) == len(configs)
     rows = tuple(
         Row({f: config.get(f) for f in fields} if fields and whole else {"run": entry.name}, _outcomes(entry))
         for entry, config in zip(entries, configs, strict=True)

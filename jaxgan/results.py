@@ -288,10 +288,8 @@ class Results:
 
     def latex(self) -> str:
         """The first table for the package booktabs, its notes as comments."""
-        columns, lines = [list(map(_tex, line)) for line in (self.columns(),)][0], self.cells()
-        body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
-        head = " & ".join(columns) + r" \\"
-        layout = "l" * len(self.fields) + "r" * (len(columns) - len(self.fields))
+        head, *body = (" & ".join(map(_tex, line)) + r" \\" for line in [self.columns(), *self.cells()])
+        layout = "l" * len(self.fields) + "r" * (len(self.columns()) - len(self.fields))
         notes = [f"% {line}" for line in self.notes()]
         table = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
         return "\n".join([*notes, *table, r"\end{tabular}"]) + "\n"

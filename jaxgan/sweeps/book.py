@@ -73,7 +73,7 @@ def opened(url: str, name: str, plan: dict[str, Any]) -> Book:
 
     Args:
       url: a database's, as SQLAlchemy has them: sqlite:///FILE, postgresql://USER@HOST/NAME.
-      plan: what a sweep is; that of the study must be the same.
+      plan: what a sweep is, as JSON has it; that of the study must be the same.
 
     Raises:
       InputError: if it does not answer, or is of another sweep.
@@ -101,7 +101,7 @@ def opened(url: str, name: str, plan: dict[str, Any]) -> Book:
             )
         if known is None:
             study.set_user_attr("plan", plan)
-        elif (apart := first_difference(json.loads(json.dumps(plan)), known)) is not None:
+        elif (apart := first_difference(plan, known)) is not None:
             raise InputError(f"{name} is the study of another sweep ({apart}); choose another --name")
     return Book(study, storage)
 

@@ -96,9 +96,7 @@ def sweep(
     module = _module(make, cfg)
     kind = methods.kind_of(module) if kind is None else kind
     loop = check(dataclasses.replace(methods.loop_of(module, Loop()) if loop is None else loop, seeds=seeds))
-    if unknown := sorted(
-        set(options) - {f.name for f in dataclasses.fields(Options)} | {"baseline"} & set(options)
-    ):
+    if unknown := sorted(set(options) - set(vars(Options()))):
         raise InputError(f"sweep has no option {unknown[0]!r}{nearest(unknown[0], vars(Options()))}")
     return start(module, cfg, grid, loop, Options(**options), kind, baseline)
 
@@ -120,7 +118,7 @@ def main(
       grid: what is varied; `--set` puts other values in the place of a field's, or adds a field.
     """
     own = module.Config() if cfg is None else cfg
-    usual = dataclasses.replace(methods.loop_of(module, Loop()) if loop is None else loop)
+    usual = methods.loop_of(module, Loop()) if loop is None else loop
     usual = usual if usual.seeds > 1 else dataclasses.replace(usual, seeds=SEEDS)
 
     @dataclass(frozen=True)

@@ -58,8 +58,9 @@ def work_on(work: Work) -> None:
                     print(f"{e}: it is left to that one", file=sys.stderr)
                     time.sleep(book.BEAT)
                 finally:
-                    for trial in claimed:
-                        book.give_back(work.book, study.get_trials(deepcopy=False)[trial.number])
+                    every = study.get_trials(deepcopy=False)
+                    for trial in claimed:  # those that were told stay as they are
+                        book.give_back(work.book, every[trial.number])
             if failed and options.fail_fast:
                 return
         elif others := book.others_at_work(study):

@@ -44,7 +44,7 @@ def test_what_is_missing_is_put_into_the_queue(tmp_path):
 
 
 def test_several_books_share_the_work_and_do_none_twice(tmp_path):
-    """Without SQLite's lock of the whole file, two in some ten trials are claimed twice."""
+    """Without SQLite's lock of the whole file, some are claimed twice."""
     books = [_opened(tmp_path) for _ in range(4)]
     configs = [{"rate": float(rate)} for rate in range(20)]
     book.enqueue(books[0].study, configs, [0])

@@ -212,6 +212,10 @@ def test_fields_of_one_value_are_swept_together(swept, tmp_path):
     assert [row.config for row in found.rows] == [{"gp_weight": x, "gamma": x} for x in (1.0, 2.0)]
     assert found.baseline == found.rows[1].config
     assert len(sweeps.resume(tmp_path / "own" / "a").rows) == 2
+    for command in (["resume", "--steps", "9"], ["compare", str(tmp_path / "own" / "a"), "--metric", "swd"]):
+        with pytest.raises(SystemExit) as e:
+            cli.main([*command, str(tmp_path / "own" / "a")])
+        assert e.value.code == 2
 
 
 @pytest.mark.parametrize("moment", [0, 1, 3])
