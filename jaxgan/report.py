@@ -4,7 +4,6 @@ RUN/report.png     what the kind of data has to show of the samples, and curves
     report.html    the same with scores, protocols, config and commands; no script, no network
 """
 
-import base64
 import contextlib
 import dataclasses
 import io
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jinja2
 import numpy as np
 from PIL import Image
 
-from jaxgan import cache, evaluate, methods, plots, records, run, sampling, troubles
+from jaxgan import cache, evaluate, methods, pages, plots, records, run, sampling, troubles
 from jaxgan.config import InputError
 from jaxgan.kinds import Panel, Shares
 from jaxgan.metrics.score import from_record
@@ -29,7 +27,7 @@ FRAMES = 24  # of the animation at most: the page is one file
 TALL = 6  # tiles of a named column on the page
 WIDTH = 538  # pixels of a picture in half the page: eight of 64 and their gaps, in pairs
 CHART = 360, 250  # pixels of a curve
-PNG, GIF = (mimetypes.types_map[suffix] for suffix in (".png", ".gif"))
+GIF = mimetypes.types_map[".gif"]
 
 
 class Report(NamedTuple):
@@ -169,16 +167,17 @@ def _sheet(seen: Report) -> Image.Image:
 # The page.
 
 
-def _source(content: bytes, kind: str = PNG) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def _picture(canvas: np.ndarray, alt: str, **more) -> dict[str, Any]:
     """A picture as the template takes it."""
-    file = io.BytesIO()
-    Image.fromarray(canvas).save(file, "PNG", optimize=True)
     size = {"width": canvas.shape[1], "height": canvas.shape[0]}
-    return {"source": _source(file.getvalue()), **size, "alt": alt, "pixels": True, "media": None, **more}
+    return {
+        "source": pages.embedded(pages.png(canvas)),
+        **size,
+        "alt": alt,
+        "pixels": True,
+        "media": None,
+        **more,
+    }
 
 
 def _chart(draw, title: str, size: tuple[int, int], alt: str) -> dict[str, Any]:
@@ -251,13 +250,13 @@ def _animation(seen: Report) -> dict[str, Any] | None:
     factor = max(1, WIDTH // width)
     span = f"step {steps[0]:,} to {steps[-1]:,}"
     moving = {
-        "source": _source(file.getvalue(), GIF),
+        "source": pages.embedded(file.getvalue(), GIF),
         "width": factor * width,
         "height": factor * height,
         "alt": f"Animation of the same samples from {span}",
         "pixels": factor > 1,
         "media": "(prefers-reduced-motion: reduce)",
-        "other": _source(still.getvalue()),
+        "other": pages.embedded(still.getvalue()),
     }
     text = f"The same latents from {span}."
     return {**NOTHING, "heading": "Over training", "text": text, "half": True, "picture": moving}
@@ -352,15 +351,11 @@ def _notes(seen: Report, own: list[dict]) -> str:
 
 def page(seen: Report) -> str:
     """report.html: one file that needs no other, no script and no network."""
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template.filters |= {"number": _number, "interval": _interval, "protocol": _protocol}
+    file = Path(__file__).with_name("report.html")
+    template = pages.template(file, number=_number, interval=_interval, protocol=_protocol)
     records = seen.scores["scores"]
     own = [record for record in records if record["step"] == seen.step]
-    return template.get_template("report.html").render(
+    return template.render(
         title=seen.title,
         name=seen.name,
         progress=_progress(seen),

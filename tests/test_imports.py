@@ -28,6 +28,7 @@ ORDER = [
     ["parallel"],
     ["data"],
     ["metrics"],
+    ["pages"],
     ["plots"],
     ["troubles"],
     ["kinds"],

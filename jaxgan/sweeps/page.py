@@ -1,15 +1,12 @@
 """What a sweep leaves in its folder: tables, pictures, one page with all of it, and TensorBoard's hparams."""
 
-import base64
-import io
 import shutil
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from PIL import Image
 
-from jaxgan import cache
+from jaxgan import cache, pages
 from jaxgan.results import Results, told
 from jaxgan.sweeps import pictures
 
@@ -47,7 +44,7 @@ def write(found: Results, root: Path) -> list[str]:
                 Image.fromarray(every[name]).save(root / f"{name}.png")
             else:
                 (root / f"{name}.png").unlink(missing_ok=True)
-        cache.write(root / "sweep.html", html(found, every).encode())
+        cache.write(root / "sweep.html", page(found, every).encode())
         hparams(found, root / "events")
         first, *rest = (f"{name}.png" for name in every)
         lines.append(f"pictures  {', '.join([str(root / first), *rest])}")
@@ -55,18 +52,11 @@ def write(found: Results, root: Path) -> list[str]:
     return lines
 
 
-def html(found: Results, every: dict[str, np.ndarray]) -> str:
+def page(found: Results, every: dict[str, np.ndarray]) -> str:
     """One page that needs nothing beside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     columns, others = found.others()
     runs = [(row.label, own) for row in found.rows for own in row.outcomes]
-    return environment.get_template("sweep.html").render(
+    return pages.template(Path(__file__).parent / "sweep.html").render(
         title=found.title,
         columns=found.columns(),
         rows=found.cells(),
@@ -75,16 +65,10 @@ def html(found: Results, every: dict[str, np.ndarray]) -> str:
         notes=found.notes(),
         other_columns=columns if len(columns) > len(found.fields) else [],
         others=others,
-        pictures=[(KEEP[name], _embedded(canvas)) for name, canvas in every.items()],
+        pictures=[(KEEP[name], pages.embedded(pages.png(canvas))) for name, canvas in every.items()],
         metric=found.metric,
         runs=runs,
     )
-
-
-def _embedded(canvas: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(canvas).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def hparams(found: Results, folder: Path) -> None:
