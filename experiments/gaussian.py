@@ -89,7 +89,10 @@ def judge(data: Dataset, *, conditional=False, options=None, real=None, n=5000) 
 
     def scores(made: Made, sampling: Sampling) -> list[Score]:
         by = partial(protocol, sampling, better="lower", features="the line", reference=data, n_fake=n)
-        return [Score(value, None, by(metric=name)) for name, value in watch(made).items()]
+        within = {"wasserstein": (0, None), "d_error": (0, 1)}
+        return [
+            Score(value, None, by(metric=name, within=within[name])) for name, value in watch(made).items()
+        ]
 
     return Judge(n, watch, scores)
 

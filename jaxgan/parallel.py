@@ -94,6 +94,24 @@ def assert_replicated(tree) -> None:
 LANES = GANState(step=None, key=0, g=0, d=0, extra=0, frozen=None)
 
 
+def _stacked(trees: list):
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def _together(states: list[GANState]) -> GANState:
+    """The states of lanes as one, as `LANES` has it; what all of them share is the first one's."""
+    own = _stacked([state.replace(step=None, frozen=()) for state in states])
+    return own.replace(step=states[0].step, frozen=states[0].frozen)
+
+
+def _parted(after: GANState, metrics: dict, before: list[GANState]) -> tuple[list[GANState], list[dict]]:
+    """The lanes' own states, each with what was frozen of it before, and metrics."""
+    own = after.replace(step=None, frozen=())
+    lane = lambda tree, i: jax.tree.map(lambda x: x[i], tree)  # noqa: E731
+    states = [lane(own, i).replace(step=after.step, frozen=one.frozen) for i, one in enumerate(before)]
+    return states, [lane(metrics, i) for i in range(len(before))]
+
+
 def side_by_side(chunk: Callable) -> Callable:
     """A chunk (state, (numbers, data), slot, length) over several lanes at once, vmapped: lists of states and
     of numbers in, lists of states and of metrics out. The lanes stand at one step.
@@ -104,18 +122,8 @@ def side_by_side(chunk: Callable) -> Callable:
 
     def run(states, given, slot, length):
         numbers, data = given
-        together = jax.tree.map(lambda *x: jnp.stack(x), *states)
-        together = together.replace(step=states[0].step, frozen=states[0].frozen)
-        numbers = jax.tree.map(lambda *x: jnp.stack(x), *numbers)
         mapped = jax.vmap(lambda s, n: chunk(s, (n, data), slot, length), (LANES, 0), (LANES, 0))
-        after, metrics = mapped(together, numbers)
-
-        def lane(i):
-            own = jax.tree.map(lambda x: x[i], after.replace(step=None, frozen=()))
-            return own.replace(step=after.step, frozen=after.frozen)
-
-        lanes = range(len(states))
-        return [lane(i) for i in lanes], [jax.tree.map(lambda x, i=i: x[i], metrics) for i in lanes]
+        return _parted(*mapped(_together(states), _stacked(numbers)), states)
 
     return run
 
@@ -161,20 +169,12 @@ def one_each(chunk: Callable, devices: list) -> Callable:
 
     def run(states, given, slot, length):
         numbers, data = given
-        bare = [state.replace(step=None, frozen=()) for state in states]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *bare)
-        shared = replicate((states[0].step, states[0].frozen, slot), devices)
-        state = jax.device_put(stacked, own).replace(step=shared[0], frozen=shared[1])
-        numbers = jax.device_put(jax.tree.map(lambda *x: jnp.stack(x), *numbers), own)
+        together = _together(states)
+        shared = replicate((together.step, together.frozen, slot), devices)
+        state, numbers = jax.device_put((together.replace(step=None, frozen=()), _stacked(numbers)), own)
+        state = state.replace(step=shared[0], frozen=shared[1])
         after, metrics = mapped(state, numbers, everywhere(data), shared[2], length)
-        after, metrics = jax.device_put((after, metrics), devices[0])
-
-        def lane(i):
-            one = jax.tree.map(lambda x: x[i], after.replace(step=None, frozen=()))
-            return one.replace(step=after.step, frozen=states[i].frozen)
-
-        lanes = range(len(states))
-        return [lane(i) for i in lanes], [jax.tree.map(lambda x, i=i: x[i], metrics) for i in lanes]
+        return _parted(*jax.device_put((after, metrics), devices[0]), states)
 
     return run
 

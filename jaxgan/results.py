@@ -316,10 +316,15 @@ def _pipes(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(str(x).replace("|", r"\|") for x in row) + " |" for row in rows)
 
 
+TEX = {
+    **{plain: "\\" + plain for plain in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},  # which the first fonts lack
+}
+
+
 def _tex(text: str) -> str:
-    for plain in "&%$#_{}":
-        text = text.replace(plain, "\\" + plain)
-    return text
+    return "".join(TEX.get(character, character) for character in text)
 
 
 def chosen(metric: str | None, names: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ def test_jsonl_has_a_line_a_run(found):
 
 def test_latex_is_escaped(found):
     text = found.latex()
-    assert r"a\_b|c" in text
+    assert r"a\_b\textbar{}c" in text
     assert r"95 \%" in text
     body = [line for line in text.split("\n") if line.endswith(r"\\")]
     assert len({line.count("&") for line in body}) == 1
