@@ -68,7 +68,11 @@ class Lane:
     failed: str | None = None  # why it was frozen
     dropped: bool = False  # whether it was stopped in favour of others
     shown: Made | None = None  # what its pictures showed last
-    watched: float | None = None  # the newest figure that it is watched by
+
+    @property
+    def watched(self) -> tuple[int, float | None] | None:
+        """The step of its newest figure that it is watched by, and that; None of one that is not finite."""
+        return self.progress.get("watched")
 
     @property
     def spent(self) -> bool:
@@ -266,14 +270,17 @@ def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
     bar.set_postfix(figures, refresh=False)
 
 
+def _samples(program: Program, gan, numbers: dict, state: GANState, n: int, key, asked: dict | None) -> Made:
+    """n samples of a state's generator, with its critic."""
+    g, d, key = jax.device_put((state.g.averaged, state.d.variables, key), program.devices[0])
+    sample, given = partial(program.sample, numbers, g, key), sampling.conditions(gan, asked)
+    samples = sampling.generate(sample, np.arange(n), given, then=program.method.kind.decode)
+    critic = None if program.critic is None else Partial(program.critic, numbers, d)
+    return Made(samples, asked, critic, int(state.step))
+
+
 def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
-    """n samples of the lane's generator."""
-    g, d, key = jax.device_put((lane.state.g.averaged, lane.state.d.variables, key), lane.program.devices[0])
-    sample = partial(lane.program.sample, lane.numbers, g, key)
-    decode, given = lane.program.method.kind.decode, sampling.conditions(lane.gan, asked)
-    samples = sampling.generate(sample, np.arange(n), given, then=decode)
-    critic = None if lane.program.critic is None else Partial(lane.program.critic, lane.numbers, d)
-    return Made(samples, asked, critic, lane.step)
+    return _samples(lane.program, lane.gan, lane.numbers, lane.state, n, key, asked)
 
 
 def score_names(program: Program) -> list[str]:
@@ -281,12 +288,8 @@ def score_names(program: Program) -> list[str]:
     gan, kind = program.method.make(program.cfg)[0], program.method.kind
     judge = kind.judge(program.data, conditional=gan.condition is not None)
     numbers, key = program.numbers(program.cfg), jax.random.key(0)
-    state = program.initial(key, numbers)
     asked = None if gan.condition is None else sampling.drawn(program.data, kind, judge.n)
-    sample = partial(program.sample, numbers, state.g.averaged, key)
-    samples = sampling.generate(sample, np.arange(judge.n), sampling.conditions(gan, asked), then=kind.decode)
-    critic = None if program.critic is None else Partial(program.critic, numbers, state.d.variables)
-    made = Made(samples, asked, critic, 0)
+    made = _samples(program, gan, numbers, program.initial(key, numbers), judge.n, key, asked)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what cannot be taken yet is among what is watched
         found = [score.name for score in judge.scores(made, Sampling("live"))]
@@ -323,7 +326,7 @@ def watch(lane: Lane) -> None:
     row = {k if "/" in k else f"score/{k}": v for k, v in figures.items() if np.isfinite(v)}
     _write_row(lane, {"step": lane.step, **row})
     score, progress = next(iter(figures.values())), lane.progress
-    lane.watched = score
+    progress["watched"] = lane.step, score if np.isfinite(score) else None
     if np.isfinite(score) and (progress["best"] is None or score < progress["best"]):
         lane.progress |= {"best": score, "best_step": lane.step, "stale": 0}
         save(lane, lane.best)

@@ -386,7 +386,7 @@ def fit_lanes(
     *,
     how: str,
     width: int | None = None,
-    review: Callable = lambda step, group: (),
+    review: Callable = lambda step, every: (),
     fail_fast: bool = False,
 ) -> tuple[dict[str, tuple[dict, dict]], dict[str, str]]:
     """Trains runs on one data set, which exist, from their newest checkpoints, and scores them.
@@ -397,7 +397,7 @@ def fit_lanes(
       extended: whether each was given more steps, which its patience begins anew with.
       how: how to go on with them, for what is said.
       width: as many lanes are in each call of those side by side; all of a program's if not given.
-      review: (step, the lanes that were just scored there) -> those that shall stop.
+      review: (a step at which lanes were scored, all lanes) -> those that shall stop.
       fail_fast: whether the others stop, and are saved, when one is frozen.
 
     Returns:
@@ -536,8 +536,18 @@ def _loop(
         for lane in group:
             lane.begun = True
 
+    def drop(step: int) -> None:
+        for lane in review(step, all_lanes) if _due(step, loop.evaluate_every) else ():
+            if under_way(lane):
+                with lanes.guarded(lane):
+                    lanes.settle(lane, bar)
+                    lanes.save(lane)
+                lane.dropped = True
+
     at_once_line = lambda: where().replace(";", ", without the steps since its checkpoint;")  # noqa: E731
     with _bar(all_lanes) as bar, caught_signals(at_once_line) as caught:
+        for step in sorted({lane.step for lane in all_lanes} - {0}):  # where it was killed before it decided
+            drop(step)
         while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught and not failed():
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
@@ -561,12 +571,7 @@ def _loop(
                         lanes.show(lane)
                     if lane.ended or caught or _due(step, loop.checkpoint_every):
                         lanes.save(lane)
-            scored = [x for x in group if x.failed is None and under_way(x)]
-            for lane in review(step, scored) if _due(step, loop.evaluate_every) and scored else ():
-                with lanes.guarded(lane):
-                    lanes.settle(lane, bar)
-                    lanes.save(lane)
-                lane.dropped = True
+            drop(step)
         for lane in all_lanes if caught or failed() else ():  # also if it was before the first step
             if lane.failed is None:
                 with lanes.guarded(lane):

@@ -7,13 +7,14 @@ the trial fails and another one is put in its place, and whoever asks next goes 
 import contextlib
 import json
 import logging
+import math
 import os
 import platform
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,11 +31,12 @@ from jaxgan.sweeps.space import whole
 BEAT, SILENT = 5, 60  # seconds: between beats, and until one who is not heard of is taken for gone
 TRIES = 4  # at making a storage's tables
 LEARNING = ("tpe", "cmaes")  # samplers that look at what was found
+BEST = 3  # one in so many goes on from a rung
 _ME = f"{os.getpid()}:{uuid.uuid4().hex[:8]}"
 _HERE = platform.node()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what Optuna calls experimental
-    _again = RetryHeartbeatStaleTrialCallback()
+    _again = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
 
 
 class Book(NamedTuple):
@@ -135,6 +137,11 @@ def trials(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in found if trial.state != TrialState.FAIL]
 
 
+def place(trial: FrozenTrial) -> int:
+    """A trial's place in the queue, which it keeps where it is put back."""
+    return trial.system_attrs.get("failed_trial", trial.number)
+
+
 def identity(config: dict[str, Any]) -> str:
     """A configuration as text, the same for the same values."""
     return json.dumps(config, sort_keys=True)
@@ -232,30 +239,43 @@ def claim(book: Book, most: int, learn: tuple[str, dict, int, list[int]] | None 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _release(book)
-        study, found = book.study, []
+        study, found, again = book.study, [], False
         while len(found) < most:
             waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if not waiting:
-                if learn is None:
-                    break
+            if waiting:
+                first = min(waiting, key=place)
+                trial, at = _taken(book, first), place(first)
+                if trial is None:  # another one was quicker
+                    continue
+                again = True
+            elif learn is None or again:  # what was put back is done with those that it was drawn with
+                break
+            else:
                 name, space, total, seeds = learn
                 asked = [t for t in study.get_trials(deepcopy=False) if "failed_trial" not in t.system_attrs]
                 if len(asked) >= total:
                     break
                 study.sampler = sampler(name, len(asked), space)
-            trial = study.ask()
+                trial = study.ask()
+                at = trial.number
             trial.set_user_attr("owner", f"{_HERE}/{_ME}")
+            trial.set_user_attr("place", at)
             book.storage.record_heartbeat(trial._trial_id)
             if "config" not in trial.user_attrs:
-                if learn is None:  # another one claimed what was waiting
-                    study.tell(trial, state=TrialState.FAIL)
-                    continue
                 trial.set_user_attr("config", suggested(trial, space))
                 trial.set_user_attr("seeds", seeds)
             if _settled_by_twin(study, trial):
                 continue
             found.append(trial)
     return found
+
+
+def _taken(book: Book, trial: FrozenTrial) -> Trial | None:
+    """A trial that was waiting, or None if another one has it."""
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        if book.storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
+            return Trial(book.study, trial._trial_id)
+    return None
 
 
 def _settled_by_twin(study: optuna.Study, trial: Trial) -> bool:
@@ -309,16 +329,47 @@ def tell(study: optuna.Study, trial: Trial, found: dict[str, Any], value: float 
         study.tell(trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
 
 
-def pruner(name: str, first: int, last: int) -> optuna.pruners.BasePruner:
-    """What stops trials in favour of others: none, halving (a third goes on, at each of first, 3 first, 9
-    first, ... steps) or hyperband (the same from several beginnings)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if name == "halving":
-            return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
-        if name == "hyperband":
-            return optuna.pruners.HyperbandPruner(min_resource=first, max_resource=last, reduction_factor=3)
-    return optuna.pruners.NopPruner()
+def recognised(study: optuna.Study, form: str, digest: str) -> bool:
+    """Whether the program of a form, such as of one width, is what it was when the sweep first ran it."""
+    name = f"program {form}"
+    if name not in study.user_attrs:
+        study.set_user_attr(name, digest)
+    return study.user_attrs[name] == digest
+
+
+def rungs(name: str, at: int, first: int, last: int) -> tuple[int, ...]:
+    """The steps at which the trial of a place in the queue is compared with others.
+
+    halving: first, 3 first, 9 first, ... (Jamieson and Talwalkar 2016; as they come, Li et al. 2020);
+    hyperband: the same from one of them on, or none, drawn with the odds of the brackets of Li et al. 2018.
+    """
+    steps = [first]
+    while steps[-1] < last:
+        steps.append(steps[-1] * BEST)
+    steps = steps[:-1]
+    if name == "hyperband":
+        odds = np.array([BEST**s / (s + 1) for s in range(len(steps), -1, -1)])
+        begin = np.random.default_rng([0, at]).choice(len(odds), p=odds / odds.sum())
+        return tuple(steps[begin:])
+    return tuple(steps) if name == "halving" else ()
+
+
+def goes_on(own: Book, trial: Trial, step: int, value: float, same: Callable[[int], bool]) -> bool:
+    """Whether a claimed trial goes on from a rung: of it and those before it in the queue that came there, is
+    it one of the best third, or the best? It is decided once, whatever is interrupted.
+
+    Args:
+      value: less is better.
+      same: whether the trial of a place in the queue has the same rungs.
+    """
+    name, at = f"rung {step}", trial.user_attrs["place"]
+    if (known := trial.user_attrs.get(name)) is None:
+        before = [t for t in trials(own.study) if name in t.user_attrs and place(t) < at and same(place(t))]
+        values = sorted([value, *(t.user_attrs[name]["value"] for t in before)])
+        known = {"value": value, "goes on": value <= values[max(1, len(values) // BEST) - 1]}
+        trial.set_user_attr(name, known)
+        trial.report(float(np.nan_to_num(value, nan=math.inf, posinf=math.inf)), step)  # for who looks on
+    return known["goes on"]
 
 
 def progress(study: optuna.Study) -> tuple[int, int]:

@@ -44,7 +44,7 @@ from jaxgan.sweeps.plan import (
     storage_of,
     typed,
 )
-from jaxgan.sweeps.work import Work, work_on
+from jaxgan.sweeps.work import Work, check_program, work_on
 from jaxgan.train import Loop
 
 SEEDS = 5  # of each configuration, if nothing is said
@@ -213,6 +213,8 @@ def _run(plan: Plan, how: str, module) -> Results:
         plan.root.mkdir(parents=True, exist_ok=True)
     name = before["study"] if before is not None else f"{methods.name_of(plan.experiment)}/{plan.root.name}"
     study = book.opened(url, name, own)
+    with book.answering(url):
+        check_program(plan, study, programs(ready))
     plan.root.mkdir(parents=True, exist_ok=True)
     remember(plan, name)
     with book.answering(url):

@@ -1,6 +1,7 @@
 """The work of a sweep: trials are claimed, their lanes trained, and what became of them is written down."""
 
 import dataclasses
+import hashlib
 import math
 import sys
 import time
@@ -12,11 +13,14 @@ import numpy as np
 from optuna.trial import Trial
 
 from jaxgan import lanes, records, run, statistics, train, troubles
-from jaxgan.config import InputError, first_difference
+from jaxgan.config import InputError, first_difference, number_fields
 from jaxgan.metrics.score import from_record
+from jaxgan.program import Program
 from jaxgan.results import Row, chosen
 from jaxgan.sweeps import book
 from jaxgan.sweeps.plan import Plan, label, typed
+
+EDITED = "a step computes something else: its losses, networks or optimisers have been edited"
 
 
 class Work(NamedTuple):
@@ -36,11 +40,21 @@ class Clash(InputError):
     """A folder holds another run than the sweep's."""
 
 
+def check_program(plan: Plan, own: book.Book, one: Program) -> None:
+    """Raises Clash if a program was edited since the sweep first ran it: its numbers would not be comparable,
+    also where no run that is there is of its configuration."""
+    numbers = {"seed", *number_fields(type(one.cfg))}
+    form = {k: v for k, v in dataclasses.asdict(one.cfg).items() if k not in numbers}
+    if not book.recognised(
+        own.study, hashlib.sha256(book.identity(records.plain(form)).encode()).hexdigest()[:16], one.digest
+    ):
+        raise Clash(f"{plan.root} holds another sweep ({EDITED}); choose another --name")
+
+
 def work_on(work: Work) -> None:
     """Claims trials and runs them, until there is nothing left."""
     plan, options = work.plan, work.plan.options
     study = work.book.study
-    study.pruner = book.pruner(options.pruner, plan.loop.evaluate_every, work.steps)
     learn = None
     if options.sampler in book.LEARNING:
         learn = options.sampler, plan.space, options.trials, plan.seeds
@@ -84,7 +98,7 @@ def _run_trials(work: Work, claimed: list[Trial]) -> bool:
                 f"{label(values)}/seed-{seed}": plan.of(values, seed) for seed in trial.user_attrs["seeds"]
             }
             own = train.ready(plan.method, own, work.data)
-            work.programs(next(iter(own.values())))
+            check_program(plan, work.book, work.programs(next(iter(own.values()))))
             new = {name: place / name.rpartition("/")[2] for name in own}
             _prepare(work, new, own)
         except InputError as e:
@@ -98,18 +112,25 @@ def _run_trials(work: Work, claimed: list[Trial]) -> bool:
         owner |= dict.fromkeys(own, trial)
     done, failed, dropped = {}, {}, {}
 
-    def review(step: int, group: list) -> list:
+    def rungs(at: int) -> tuple[int, ...]:
+        return book.rungs(plan.options.pruner, at, plan.loop.evaluate_every, work.steps)
+
+    def review(step: int, every: list) -> list:
         """The lanes of the trials that are stopped here in favour of others."""
         stopped = []
         for trial in claimed:
-            mine = [lane for lane in group if owner[lane.name] is trial]
-            if not mine or plan.options.pruner == "none":
-                continue
-            scores = [math.inf if lane.watched is None else lane.watched for lane in mine]
-            trial.report(float(np.nan_to_num(np.mean(scores), nan=math.inf, posinf=math.inf)), step)
-            if trial.should_prune():
-                stopped += mine
-                dropped.update({lane.name: step for lane in mine})
+            mine, own = (
+                [lane for lane in every if owner[lane.name] is trial],
+                rungs(trial.user_attrs["place"]),
+            )
+            going = [lane for lane in mine if lane.failed is None and not lane.ended]
+            if step not in own or not going or any((lane.watched or (0, 0))[0] != step for lane in going):
+                continue  # where some are behind, it is when they come
+            values = [math.inf if lane.failed or not lane.watched else lane.watched[1] for lane in mine]
+            value = float(np.mean([math.inf if x is None else x for x in values]))
+            if not book.goes_on(work.book, trial, step, value, lambda at, own=own: rungs(at) == own):
+                stopped += going
+                dropped.update({lane.name: step for lane in going})
         return stopped
 
     if paths:
@@ -151,7 +172,7 @@ def _prepare(work: Work, paths: dict[str, Path], configs: dict) -> None:
         record = run.checked(records.read(path), work.data) and records.read(path)
         apart = first_difference(records.plain(dataclasses.asdict(configs[name])), record["config"])
         if apart is None and record["program"] != work.programs(configs[name]).digest:
-            apart = "a step computes something else: its losses, networks or optimisers have been edited"
+            apart = EDITED
         if apart is not None:
             raise Clash(f"{path} holds another run ({apart}); choose another --name")
     if new:

@@ -191,21 +191,63 @@ def test_one_that_was_interrupted_learns_the_same(tmp_path):
     assert _learnt(tmp_path / "a", "tpe") == _learnt(tmp_path / "b", "tpe", kills=(4,))
 
 
+def _halved(folder, kills=()):
+    """Which rates are stopped by halving where, of two groups of six whose rates come in no order; a kill at
+    (group, step, after so many were asked there) puts the group back into the queue."""
+    rates = [7.0, 3.0, 9.0, 1.0, 5.0, 8.0, 2.0, 6.0, 4.0, 0.0, 11.0, 10.0]
+    own, kills = _opened(folder), set(kills)
+    book.enqueue(own.study, [{"rate": rate} for rate in rates], [0])
+    found, group = {}, 0
+    while claimed := book.claim(own, 6):
+        died = False
+        for step in (10, 30):
+            for i, trial in enumerate(
+                t for t in claimed if found.get(t.user_attrs["config"]["rate"]) is None
+            ):
+                if (group, step, i) in kills:
+                    kills.remove((group, step, i))
+                    died = True
+                    break
+                rate = trial.user_attrs["config"]["rate"]
+                if not book.goes_on(own, trial, step, rate, lambda at: True):
+                    found[rate] = step
+            if died:
+                break
+        for trial in claimed:
+            if died:
+                found.pop(trial.user_attrs["config"]["rate"], None)
+                book.give_back(own, own.study.trials[trial.number])
+            else:
+                rate = trial.user_attrs["config"]["rate"]
+                _told(own, trial, None if rate in found else rate)
+        group += not died
+    return found
+
+
 def test_halving_drops_all_but_the_best(tmp_path):
-    own = _opened(tmp_path)
-    own.study.pruner = book.pruner("halving", 10, 90)
-    book.enqueue(own.study, CONFIGS, [0])
-    claimed, left = book.claim(own, 6), {}
-    for step in (10, 30, 90):
-        for trial in [t for t in claimed if t.number not in left]:
-            trial.report(trial.user_attrs["config"]["rate"], step)
-            if trial.should_prune():
-                left[trial.number] = step
-    rates = {t.user_attrs["config"]["rate"]: left.get(t.number) for t in claimed}
-    assert rates[0.0] is None
-    assert sum(step == 10 for step in rates.values()) >= 3
-    assert isinstance(book.pruner("none", 1, 2), optuna.pruners.NopPruner)
-    assert isinstance(book.pruner("hyperband", 10, 90), optuna.pruners.HyperbandPruner)
+    stopped = _halved(tmp_path)
+    assert 0.0 not in stopped
+    assert sum(step == 10 for step in stopped.values()) >= 6
+    # The first is the best of those before it, and 3 and 1 the best third of two and of four.
+    assert not {7.0, 3.0, 1.0} & {rate for rate, step in stopped.items() if step == 10}
+    assert {9.0, 5.0, 8.0} <= {rate for rate, step in stopped.items() if step == 10}
+
+
+@pytest.mark.parametrize("kill", [(0, 10, 2), (0, 30, 1), (1, 10, 0), (1, 10, 5), (1, 30, 1)])
+def test_what_is_interrupted_stops_the_same(tmp_path, kill):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    assert _halved(tmp_path / "a") == _halved(tmp_path / "b", [kill])
+
+
+def test_rungs():
+    assert book.rungs("none", 0, 10, 90) == ()
+    assert book.rungs("halving", 7, 10, 90) == (10, 30)
+    assert book.rungs("halving", 7, 10, 91) == (10, 30, 90)
+    found = [book.rungs("hyperband", at, 10, 90) for at in range(2000)]
+    # Brackets of Hyperband with R = 9: 9, 5 (4.5 before it is rounded) and 3 configurations.
+    for own, odds in {(10, 30): 9 / 3, (30,): 3 / 2, (): 1}.items():
+        assert found.count(own) / 2000 == pytest.approx(odds / 5.5, abs=0.04)
 
 
 def test_a_storage_that_two_make_at_once_is_tried_again(monkeypatch):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import mixtures
 from jaxgan import cli, lanes, records, sampling, sweeps, train
 from jaxgan.config import InputError
 from jaxgan.signals import Stopped
@@ -140,6 +141,25 @@ def test_other_code_is_refused(plain, swept, own, tmp_path, monkeypatch):
         swept(tmp_path, GRID)
 
 
+def test_an_edit_of_what_a_method_calls_is_refused(plain, swept, tmp_path, monkeypatch):
+    """Also where no run is there of the configuration: the file of the method is as it was."""
+    shutil.copytree(plain[1], tmp_path / "own" / "a")
+    usual = mixtures.make
+
+    def edited(cfg, axis=None):
+        gan, opts = usual(cfg, axis)
+
+        def twice(*args):
+            loss, aux = gan.d_loss(*args)
+            return 2 * loss, aux
+
+        return gan._replace(d_loss=twice), opts
+
+    monkeypatch.setattr(mixtures, "make", edited)
+    with pytest.raises(InputError, match="holds another sweep \\(a step computes something else"):
+        swept(tmp_path, {"gp_weight": [4.0]})
+
+
 def test_a_lane_that_diverges_is_named_and_no_part_of_a_mean(plain, swept, tmp_path, capsys):
     found = swept(tmp_path, {"gp_weight": [1.0, 6.0, 2.0]})
     root = tmp_path / "own" / "a"
@@ -257,16 +277,55 @@ def test_a_folder_that_another_process_has_is_left_to_it(swept, tmp_path, monkey
     assert "it is left to that one" in capsys.readouterr().err
 
 
-def test_what_is_worse_is_stopped_in_favour_of_others(swept, tmp_path):
-    """By successive halving at steps 5 and 15: it is saved where it stopped, named, and not scored."""
-    found = swept(tmp_path, {"g_lr": [1e-4, 1e-3, 1e-2, 3e-2]}, seeds=1, pruner="halving")
+@pytest.fixture(scope="module")
+def halved(swept, tmp_path_factory):
+    """Eight rates, of which successive halving stops some at steps 5 and 15."""
+
+    def run(out):
+        rates = [1e-2, 3e-2, 1e-3, 2e-2, 1e-4, 3e-3, 5e-5, 2e-3]
+        return swept(out, {"g_lr": rates}, seeds=1, at_once=4, pruner="halving", loop={"checkpoint_every": 5})
+
+    return run, run(out := tmp_path_factory.mktemp("halved")), out / "own" / "a"
+
+
+def test_what_is_worse_is_stopped_in_favour_of_others(halved):
+    """It is saved where it stopped, named, and not scored."""
+    _, found, root = halved
     dropped = {row.config["g_lr"]: own.dropped for row in found.rows for own in row.outcomes if own.dropped}
-    assert 1 <= len(dropped) <= 3
+    assert 3 <= len(dropped) < 8
     notes = "\n".join(found.notes())
     for rate, step in dropped.items():
         assert f"stopped in favour of others: g_lr={rate:g}, at step {step}" in notes
-        assert records.checkpoints(tmp_path / "own" / "a" / f"g_lr={rate:g}" / "seed-0")[-1] == step
+        assert records.checkpoints(root / f"g_lr={rate:g}" / "seed-0")[-1] == step
     assert all(own.figures for row in found.rows for own in row.outcomes if own.dropped is None)
+
+
+@pytest.mark.parametrize("moment", ["before it is told", "a checkpoint after the score", "the second group"])
+def test_what_is_interrupted_stops_the_same(halved, tmp_path, monkeypatch, moment):
+    run, _, root = halved
+    where, name, at = {
+        "before it is told": (sweeps.work.book, "tell", lambda n, args: n == 2),
+        "a checkpoint after the score": (lanes, "save", lambda n, args: n == 3),
+        "the second group": (
+            lanes,
+            "watch",
+            lambda n, args: n > 4 and "0.0001" in args[0].name and args[0].step == 10,
+        ),
+    }[moment]
+    usual, calls = getattr(where, name), []
+
+    def stopped(*args):
+        calls.append(args)
+        if at(len(calls), args):
+            raise Stopped(15, "stopped")
+        return usual(*args)
+
+    monkeypatch.setattr(where, name, stopped)
+    with pytest.raises(Stopped):
+        run(tmp_path)
+    monkeypatch.setattr(where, name, usual)
+    run(tmp_path)
+    assert _texts(tmp_path / "own" / "a") == _texts(root)
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
@@ -360,6 +419,10 @@ def test_it_is_watched(plain, capsys):
             "--storage postgresql://x:***@127.0.0.1:9/none does not answer",
         ),
         ({"storage": "nosuch://127.0.0.1/x"}, "--storage nosuch://127.0.0.1/x does not answer"),
+        (
+            {"storage": "oracle://127.0.0.1/x"},
+            "--storage oracle://127.0.0.1/x takes a driver that is not inst",
+        ),
         ({"loop": {"name": "a/b"}}, "--name 'a/b' must be the name of one folder"),
         ({"speed": 1}, "sweep has no option 'speed'"),
         ({"seeds": 0}, "--seeds 0: it must be at least 1"),
