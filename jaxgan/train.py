@@ -481,7 +481,7 @@ def _advance(group: list[Lane], length: int, widths: dict[int, int]) -> None:
         arrays, slot = own[0].inputs
         began = time.monotonic()
         states, metrics = advance(states, (numbers, arrays), slot, length)
-        if len(group) > 1:
+        if own[0].name:  # one alone has the host's work done meanwhile
             jax.block_until_ready(states)
             if all(lane.begun for lane in own):  # the first call compiles
                 lanes.worked(own, length, time.monotonic() - began)

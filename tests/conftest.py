@@ -35,6 +35,12 @@ def _own_cache(tmp_path_factory):
 
 
 @pytest.fixture
+def without_curves(monkeypatch):
+    """For tests of whatever else a run leaves: half a second each."""
+    monkeypatch.setattr("jaxgan.plots.curves", lambda path, rows, title: None)
+
+
+@pytest.fixture
 def key():
     return jax.random.key(7)
 

@@ -24,6 +24,8 @@ from jaxgan.config import InputError
 from jaxgan.kinds.points import points
 from jaxgan.train import Loop
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 EVERY = [(name, "unrolled") for name in get_args(mixtures.Name)] + [("gan", name) for name in PROTOCOLS]
 SMALL = {"samples": 100, "batch_size": 64, "steps": 20}
 OFTEN = {"chunk": 5, "log_every": 1, "sample_every": 10, "evaluate_every": 5, "checkpoint_every": 10}

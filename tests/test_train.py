@@ -275,6 +275,8 @@ from experiments import gan
 from jaxgan import plots, train
 from jaxgan.kinds.images import images
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 plots.curves = lambda *args: os.kill(os.getpid(), signal.SIGTERM)
 train.main(gan.Config, gan.make, argv=sys.argv[1:])
 """

@@ -170,11 +170,12 @@ def sampler(name: str, index: int, space: dict) -> optuna.samplers.BaseSampler:
 
 
 def suggested(trial: Trial, space: dict[str, tuple | BaseDistribution]) -> dict[str, Any]:
-    """A trial's configuration, as its sampler has it."""
+    """A trial's configuration, as its sampler has it; numbers have four digits."""
     found = {}
     for name, values in space.items():
         if isinstance(values, FloatDistribution):
-            found[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
+            value = trial.suggest_float(name, values.low, values.high, log=values.log)
+            found[name] = min(max(float(f"{value:.4g}"), values.low), values.high)  # as a person writes it
         else:
             found[name] = values[trial.suggest_categorical(name, range(len(values)))]
     return whole(found)

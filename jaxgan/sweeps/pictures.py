@@ -25,8 +25,8 @@ def _coloured(found: Results) -> list[Row]:
 def over_steps(found: Results, root: Path, *, seconds: bool = False) -> np.ndarray | None:
     """The watched score over the steps, or over the seconds that a lane had the devices: the mean over the
     seeds of each configuration, and its interval of 95 %."""
-    curves = []
-    for row in _coloured(found):
+    curves, rows = [], _coloured(found)
+    for row in rows:
         paces = [own.pace for own in row.outcomes if own.pace]
         if seconds and not paces:
             continue
@@ -59,7 +59,10 @@ def over_steps(found: Results, root: Path, *, seconds: bool = False) -> np.ndarr
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
 
-    return _canvas(draw, (9, 4.6), f"{found.metric} while training, mean and 95 % interval over seeds")
+    title, known = f"{found.metric} while training", sum(c.summary is not None for c in found.compared)
+    left_out = f"; {len(rows) - len(curves)} with too few points" if len(curves) < len(rows) else ""
+    best = f", the best {len(rows)} of {known}" if len(rows) < known else ""
+    return _canvas(draw, (9, 4.6), f"{title}{best}: mean and 95 % interval over seeds{left_out}")
 
 
 def _watched(path: Path, metric: str) -> dict[int, float]:
@@ -178,7 +181,11 @@ def parallel_coordinates(found: Results) -> np.ndarray | None:
         axis.set_yticks([])
         axis.set_ylim(-0.05, 1.1)
 
-    return _canvas(draw, (2.0 * len(names) + 1, 4.2), "each configuration; the darker the better")
+    left_out = len(found.rows) - len(known)
+    title = "each configuration; the darker the better" + (
+        f"; {left_out} without a score" if left_out else ""
+    )
+    return _canvas(draw, (2.0 * len(names) + 1, 4.2), title)
 
 
 def profile(of: Mapping[str, Results]) -> np.ndarray | None:
@@ -209,13 +216,15 @@ def profile(of: Mapping[str, Results]) -> np.ndarray | None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="lower right")
 
-    return _canvas(draw, (7, 4.4), f"performance profile over {', '.join(of)}")
+    left_out = f"; {len(means) - len(whole)} not scored on each" if len(whole) < len(means) else ""
+    return _canvas(draw, (7, 4.4), f"performance profile over {', '.join(of)}{left_out}")
 
 
 def samples(found: Results, root: Path) -> np.ndarray | None:
     """What each run made last: a row a configuration, a column a seed."""
     rows = found.rows[:24]
-    seeds = sorted({own.seed for row in rows for own in row.outcomes if own.figures})[:8]
+    every = sorted({own.seed for row in rows for own in row.outcomes if own.figures})
+    seeds = every[:8]
     tiles = {}
     for i, row in enumerate(rows):
         for own in row.outcomes:
@@ -236,6 +245,9 @@ def samples(found: Results, root: Path) -> np.ndarray | None:
     figure = plots.figure_of((canvas.shape[1] / 100, canvas.shape[0] / 100), dpi=100)
     figure.figimage(canvas, 0, 0, origin="upper")
     w, h = canvas.shape[1], canvas.shape[0]
+    first = [(len(rows), len(found.rows), "rows"), (len(seeds), len(every), "seeds")]
+    if cut := ", ".join(f"{n} of {of} {what}" for n, of, what in first if n < of):
+        figure.text(8 / w, 1 - 16 / h, f"the first {cut}", fontsize=8)
     for j, seed in enumerate(seeds):
         figure.text(
             (name + j * (wide + gap) + wide / 2) / w, 1 - 16 / h, f"seed {seed}", ha="center", fontsize=8

@@ -17,12 +17,12 @@ MOST = 100_000  # configurations in a grid
 
 
 def log_uniform(low: float, high: float) -> FloatDistribution:
-    """A number between two positive ones, uniform in its logarithm."""
+    """A number of four digits between two positive ones, uniform in its logarithm."""
     return _draw(low, high, True, f"log_uniform({low}, {high})")
 
 
 def uniform(low: float, high: float) -> FloatDistribution:
-    """A number between two."""
+    """A number of four digits between two."""
     return _draw(low, high, False, f"uniform({low}, {high})")
 
 

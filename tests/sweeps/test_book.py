@@ -158,6 +158,7 @@ def test_more_draws_begin_with_the_same(name):
     few, many = book.drawn(name, space, 3), book.drawn(name, space, 9)
     assert many[:3] == few
     assert len({config["rate"] for config in many}) == 9
+    assert all(config["rate"] == float(f"{config['rate']:.4g}") for config in many)
     assert all(1e-4 <= config["rate"] <= 1e-1 and config["loss"] in "ab" for config in many)
 
 
