@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -157,9 +156,8 @@ class Results:
         for row, own in self.failed:
             lines.append(f"failed, and in no mean: {row.label}, seed {own.seed}: {own.failed}")
         for row in self.rows:
-            wrong = Counter(name for own in row.outcomes for name in own.troubles)
-            if wrong:
-                each = ", ".join(f"{name} ({n} of {len(row.outcomes)} seeds)" for name, n in wrong.items())
+            if wrong := _alike([name for own in row.outcomes for name in own.troubles]):
+                each = ", ".join(f"{name} ({n} of {len(row.outcomes)} seeds)" for name, n in wrong)
                 lines.append(f"warning: {row.label}: {each}")
             if steps := {own.dropped for own in row.outcomes if own.dropped is not None}:
                 lines.append(f"stopped in favour of others: {row.label}, at step {max(steps)}")
@@ -305,6 +303,20 @@ class Results:
         for name, text in texts.items():
             (folder / name).write_text(text)
         return [folder / name for name in texts]
+
+
+def _alike(names: Sequence[str]) -> list[tuple[str, int]]:
+    """How often each is there; those that differ in a first number are one, of all that it was."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        first, _, rest = name.partition(" ")
+        found.setdefault(rest if first.isdigit() else name, []).append(first if first.isdigit() else "")
+    told = []
+    for rest, firsts in found.items():
+        each = sorted({int(x) for x in firsts if x})
+        span = " to ".join(map(str, dict.fromkeys((each[0], each[-1])))) + " " if each else ""
+        told.append((span + rest, len(firsts)))
+    return told
 
 
 def _ends(interval: tuple[float, float] | None) -> str:

@@ -136,6 +136,23 @@ def of_shares(names: Sequence[str], fake, real, n: int, what: str = "class") -> 
     ]
 
 
+def of_quality(share: float) -> list[Trouble]:
+    """Hardly a sample that lies within a mode.
+
+    Args:
+      share: of the samples, in [0, 1].
+    """
+    if share >= RARE:
+        return []
+    return [
+        Trouble(
+            "samples beside the modes",
+            f"{share:.1%} of the samples lie within 3 standard deviations of a mode: train for longer, or "
+            "let the learning rates fall",
+        )
+    ]
+
+
 def of_memorisation(value: float) -> list[Trouble]:
     """Samples that lie much nearer to training images than unseen real ones do."""
     if not value < COPIES:

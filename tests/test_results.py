@@ -101,6 +101,14 @@ def test_latex_is_escaped(found):
     assert all(line.startswith("%") for line in text.split("\n")[: text.split("\n").index(body[0]) - 2])
 
 
+def test_troubles_of_one_kind_are_one():
+    names = ["3 of 8 modes missing", "D wins", "8 of 8 modes missing", "3 of 8 modes missing"]
+    outcomes = tuple(Outcome(i, {"fd": 1.0}, troubles=(name,)) for i, name in enumerate(names))
+    found = Results("m/a", "fd", PROTOCOLS, (Row({"rate": 1.0}, outcomes),), None, 4)
+    told = next(line for line in found.notes() if line.startswith("warning"))
+    assert told == "warning: rate=1: 3 to 8 of 8 modes missing (3 of 4 seeds), D wins (1 of 4 seeds)"
+
+
 def test_without_any_score_yet():
     rows = (Row({"rate": 1.0}, ()),)
     empty = Results("m/a", "score", {}, rows, None, 3)

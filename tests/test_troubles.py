@@ -117,6 +117,13 @@ def test_many_are_counted_and_three_named():
     assert "and 5 more" in found.told
 
 
+def test_samples_beside_all_modes_are_told():
+    (found,) = troubles.of_quality(0.04)
+    assert found.name == "samples beside the modes"
+    assert "4.0% of the samples" in found.told
+    assert troubles.of_quality(0.1) == []
+
+
 @pytest.mark.parametrize(("value", "n"), [(0.0, 1), (0.3, 1), (0.6, 0), (1.3, 0)])
 def test_copies_are_told(value, n):
     assert len(troubles.of_memorisation(value)) == n

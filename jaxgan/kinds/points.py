@@ -245,9 +245,14 @@ def judge(
     def wrong(made: Made, rows: list[dict], found: list[Score]) -> list[Trouble]:
         shares = counted(made.samples).get("shares", np.zeros(0))
         k = len(shares)
-        names = [f"mode {i}" for i in range(k)]
-        own = troubles.of_shares(names, shares, np.full(k, 1 / max(k, 1)), len(made.samples), "mode")
-        return troubles.of_steps(rows) + own
+        if not k:
+            return troubles.of_steps(rows)
+        within, names = float(shares.sum()), [f"mode {i}" for i in range(k)]
+        # Those beside all modes are of none, and say nothing of which are missing.
+        own = troubles.of_shares(
+            names, shares / max(within, 1e-9), np.full(k, 1 / k), within * len(made.samples), "mode"
+        )
+        return troubles.of_steps(rows) + troubles.of_quality(within) + own
 
     return Judge(n, watch, all_scores, _remarks, wrong)
 

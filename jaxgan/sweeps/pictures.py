@@ -12,6 +12,7 @@ from jaxgan.statistics import logarithmic, summary
 
 THUMBNAIL = 150  # pixels across, in the grid of samples
 MOST = 12  # configurations with a colour of their own
+TICKS = 6  # values of a field that are all written beside its axis
 
 
 def _coloured(found: Results) -> list[Row]:
@@ -148,13 +149,12 @@ def parallel_coordinates(found: Results) -> np.ndarray | None:
     places, ticks = [], []
     for name in found.fields:
         own = [c.row.config[name] for c in known]
-        if all(isinstance(x, float) for x in own):
+        if all(isinstance(x, int | float) and not isinstance(x, bool) for x in own):
             scale = np.log if min(own) > 0 and max(own) > 20 * min(own) else np.asarray
             low, high = float(scale(min(own))), float(scale(max(own)))
             places.append([(float(scale(x)) - low) / (high - low or 1) for x in own])
-            ticks.append(
-                [(0.0, told(min(own))), (1.0, told(max(own)))] if high > low else [(0.0, told(own[0]))]
-            )
+            shown = sorted(set(own)) if len(set(own)) <= TICKS else [min(own), max(own)]
+            ticks.append([((float(scale(x)) - low) / (high - low or 1), told(x)) for x in shown])
         else:
             order = list(dict.fromkeys(map(told, own)))
             places.append([order.index(told(x)) / max(1, len(order) - 1) for x in own])

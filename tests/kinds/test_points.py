@@ -76,6 +76,20 @@ def test_modes_are_counted():
     assert whole["captured"].protocol.better == "higher"
 
 
+def test_samples_beside_the_modes_say_nothing_of_which_are_missing():
+    """Around the ring, or at one mode of it: only the second misses the others."""
+    data = points.load(Config("ring"), None)
+    judge = points.judge(data, conditional=False, n=2500)
+    names = lambda x: [trouble.name for trouble in judge.troubles(_made(x), [], [])]  # noqa: E731
+    angle = np.linspace(0, 2 * np.pi, 2500, endpoint=False)
+    around = np.stack([np.cos(angle), np.sin(angle)], 1)
+    assert names(around) == names(1.1 * around) == ["samples beside the modes"]
+    assert names(data["centres"][0] + 0.01 * np.random.default_rng(0).normal(size=(2500, 2))) == [
+        "7 of 8 modes missing"
+    ]
+    assert names(data.examples(2500)["point"]) == []
+
+
 def test_real_stacked_digits_have_all_modes_and_one_digits_have_one():
     """26,000 real ones; (K - 1) / (2 N) is a perfect sampler's divergence."""
     data = points.load(Config("stacked"), None)
