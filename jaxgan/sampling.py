@@ -50,9 +50,12 @@ def asked_of(gan: GAN, kind: Kind, data: Dataset) -> dict | None:
 
 
 def drawn(data: Dataset, kind: Kind, n: int) -> dict[str, np.ndarray]:
-    """n examples to ask a generator for, as frequent as in the data and the same at each call."""
-    asked = {name: data[name] for name in kind.ask(data)}
-    rows = np.random.default_rng(0).integers(len(next(iter(asked.values()))), size=n)
+    """n examples to ask a generator for, the same at each call: as frequent as in the data, or where some are
+    held out, these in turn."""
+    of = data if data.held_out is None else data.held_out
+    asked = {name: of[name] for name in kind.ask(data)}
+    size = len(next(iter(asked.values())))
+    rows = np.random.default_rng(0).integers(size, size=n) if of is data else np.arange(n) % size
     return {name: x[rows] for name, x in asked.items()}
 
 

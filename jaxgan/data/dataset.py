@@ -72,6 +72,7 @@ class Dataset:
     remarks: tuple[str, ...] = ()  # lines on what was left out or changed where it was read
     read: int | None = None  # the numbers that its examples had there, if they were made larger or smaller
     resized: str = ""  # how its examples were brought to their size, which every protocol names
+    held_out: "Dataset | None" = None  # examples like these that are not trained on
 
     def __post_init__(self):
         if not self.arrays:
@@ -142,6 +143,8 @@ class Dataset:
         for name, x in _flat(self.arrays):
             h.update(f"{name}{x.shape}{x.dtype}".encode())
             h.update(np.ascontiguousarray(x))
+        if self.held_out is not None:
+            h.update(self.held_out.digest.encode())
         return h.hexdigest()[:16]
 
     @property

@@ -49,14 +49,22 @@ class Scene(NamedTuple):
     background: jax.Array  # i32[n], of BACKGROUNDS
 
 
-def scenes(key, slot, *, shapes: int = 1, by_kind: bool = False, plain: bool = False) -> Scene:
+def scenes(
+    key,
+    slot,
+    *,
+    shapes: int = 1,
+    by_kind: bool = False,
+    textures: tuple[str, ...] = TEXTURES,
+    backgrounds: tuple[str, ...] = BACKGROUNDS,
+) -> Scene:
     """Scenes at random: every attribute is independent of the others, and each shape is whole in the image.
 
     Args:
       slot: i32[n]; scene i draws from the key folded with `slot[i]`.
       shapes: k, of each drawing; of several each is smaller.
       by_kind: whether a shape's colour is that of its kind.
-      plain: whether none has a texture.
+      textures, backgrounds: those that there are.
     """
     if not isinstance(shapes, int) or shapes < 1:
         raise InputError(f"shapes is a number of shapes, 1 or more, not {shapes!r}")
@@ -67,16 +75,30 @@ def scenes(key, slot, *, shapes: int = 1, by_kind: bool = False, plain: bool = F
     )
     low, high = (0.4, 0.75) if shapes == 1 else (0.3, 0.5)
     kind, radius = integers("kind", len(KINDS)), uniform("radius", low, high)
+    texture = _numbers("textures", textures, TEXTURES)[integers("texture", len(textures))]
+    background = random.integers(fold(key, "background"), slot, len(backgrounds))
     return Scene(
         kind,
         kind if by_kind else integers("colour", len(COLOURS)),
-        integers("texture", 1 if plain else len(TEXTURES)),
+        texture,
         radius,
         (0.95 - radius)[..., None] * uniform("centre", -1.0, 1.0, (shapes, 2)),
         uniform("rotation", 0.0, 2 * np.pi),
         uniform("phase", 0.0, 2 * np.pi, (shapes, 2)),
-        random.integers(fold(key, "background"), slot, len(BACKGROUNDS)),
+        _numbers("backgrounds", backgrounds, BACKGROUNDS)[background],
     )
+
+
+def _numbers(what: str, names: tuple[str, ...], known: tuple[str, ...]):
+    """The numbers of names, i32[n].
+
+    Raises:
+      InputError: if one is unknown, or there is none.
+    """
+    if not names or (unknown := [name for name in names if name not in known]):
+        told = repr(unknown[0]) if names else "none"
+        raise InputError(f"{what} are of {', '.join(known)}, not {told}")
+    return jnp.asarray([known.index(name) for name in names], jnp.int32)
 
 
 def recoloured(scene: Scene) -> Scene:

@@ -83,11 +83,12 @@ def load(
         read = files.read(root, fit)
         name = f"{spec}/{split}" if chosen else spec
     elif kind == "npz" and where:
-        read = _npz(Path(where).expanduser(), fit)
+        path = Path(where).expanduser()
+        read = of_arrays(path, arrays_of(path), fit)
     else:
         hint = nearest(spec, ["digits", "tfds", "folder", "npz"])
         raise InputError(f"--data {spec!r} is not one of {', '.join(KINDS)}{hint}")
-    told = [*chosen, *read.told, *_resized(read.size, read.images[0].shape[0])]
+    told = [*chosen, *read.told, *resized(read.size, read.images[0].shape[0])]
     label, classes = read.label, read.classes
     if len(classes) == 1:
         told.append(f"all images are of one class, {classes[0]}: a set of one class has no labels")
@@ -127,7 +128,7 @@ class Fit(NamedTuple):
         return np.asarray(image).reshape(size, size, -1)
 
 
-def _resized(size: tuple[int, int], to: int) -> list[str]:
+def resized(size: tuple[int, int], to: int) -> list[str]:
     """A line on what became of images of that size, if they were changed."""
     if size == (to, to):
         return []
@@ -276,8 +277,12 @@ def _line(e: Exception) -> str:
     return str(e).partition("\n")[0] or type(e).__name__
 
 
-def _npz(path: Path, fit: Fit) -> Read:
-    arrays = arrays_of(path)
+def of_arrays(path: Path, arrays: dict[str, np.ndarray], fit: Fit) -> Read:
+    """The images among a file's arrays, with labels and classes if they are there.
+
+    Raises:
+      InputError: if they are no images, or the labels not theirs.
+    """
     image, label, classes = (arrays.get(name) for name in ("image", "label", "classes"))
     if image is None:
         raise InputError(f"{path} has no array 'image', but {', '.join(arrays) or 'nothing'}")
@@ -288,14 +293,14 @@ def _npz(path: Path, fit: Fit) -> Read:
         )
     if image.size == 0:
         raise InputError(f"{path}: 'image' is empty")
-    names = () if label is None else _named(path, label, classes, len(image))
+    names = () if label is None else class_names(path, label, classes, len(image))
     unused = [name for name in arrays if name not in ("image", "label", "classes")]
     told = [f"arrays that are not used: {', '.join(unused)}"] if unused else []
     grey = image[..., 0] if image.shape[3:] == (1,) else image
     return Read(_fitted(grey, fit), image.shape[2:0:-1], label, names, told)
 
 
-def _named(path: Path, label: np.ndarray, classes: np.ndarray | None, n: int) -> tuple[str, ...]:
+def class_names(path: Path, label: np.ndarray, classes: np.ndarray | None, n: int) -> tuple[str, ...]:
     """The names of the classes that labels are of.
 
     Raises:

@@ -1,5 +1,6 @@
 """Normalisations that linen does not have."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
@@ -53,3 +54,44 @@ class ConditionalBatchNorm(nn.Module):
         bias = embed(embedding_init=nn.initializers.zeros, name="bias")(label)
         per_example = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
         return y * scale.reshape(per_example) + bias.reshape(per_example)
+
+
+def _over(x, axes: tuple[int, ...], axis_name: str | None, epsilon: float):
+    """x less its mean over axes, by its deviation there; over devices too where there is their axis."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = wide.mean(axes, keepdims=True)
+    mean = mean if axis_name is None else lax.pmean(mean, axis_name)
+    apart = wide - mean
+    variance = jnp.square(apart).mean(axes, keepdims=True)
+    variance = variance if axis_name is None else lax.pmean(variance, axis_name)
+    return (apart * lax.rsqrt(variance + epsilon)).astype(x.dtype)
+
+
+def instance_norm(x, epsilon: float = 1e-5):
+    """x [B, ..., C], each channel of each example less its mean, by its deviation (Ulyanov et al. 2016).
+
+    It has no parameters, as in the code of pix2pix and CycleGAN. At a single place it is 0, whatever x is.
+    """
+    return _over(x, tuple(range(1, x.ndim - 1)), None, epsilon)
+
+
+class UnkeptBatchNorm(nn.Module):
+    """x [B, ..., C] -> [B, ..., C]: batch normalisation that keeps no running statistics.
+
+    In training the statistics are the batch's, over devices too; in sampling each example's own. So pix2pix
+    was trained and tested (Isola et al. 2017, section 3.4), with a batch of one in its tests: the published
+    pictures are not those of running statistics, which blur them.
+    """
+
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    scale_init: Callable = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        first = 0 if train else 1
+        y = _over(x, tuple(range(first, x.ndim - 1)), self.axis_name if train else None, self.epsilon)
+        some = (*(1,) * (x.ndim - 1), x.shape[-1])
+        scale = self.param("scale", self.scale_init, some[-1:]).reshape(some)
+        bias = self.param("bias", nn.initializers.zeros, some[-1:]).reshape(some)
+        return y * scale.astype(x.dtype) + bias.astype(x.dtype)

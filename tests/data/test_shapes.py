@@ -78,7 +78,7 @@ def test_the_ideal_moments_are_those_of_the_drawings():
 
 def test_sizes_agree():
     """A drawing of four times the side, averaged, is the drawing, but for what edges are rounded by."""
-    scene = shapes.scenes(jax.random.key(5), jnp.arange(50), plain=True)
+    scene = shapes.scenes(jax.random.key(5), jnp.arange(50), textures=("plain",))
     large, small = shapes.draw(scene, 128), shapes.draw(scene, 32)
     mean = large.reshape(50, 32, 4, 32, 4, 3).mean((2, 4))
     assert float(jnp.abs(mean - small).mean()) < 0.002
@@ -119,7 +119,7 @@ def test_labels_are_read_from_colours(several):
 
 
 def test_the_second_domain_is_a_function_of_the_first():
-    scene = shapes.scenes(jax.random.key(2), jnp.arange(200), plain=True)
+    scene = shapes.scenes(jax.random.key(2), jnp.arange(200), textures=("plain",))
     other = shapes.recoloured(scene)
     read = shapes.read(shapes.draw(other, SIDE))
     np.testing.assert_array_equal(read.colour, 5 - scene.colour)
@@ -150,5 +150,9 @@ def test_captions_say_what_is_there(single):
 def test_bad_input_is_a_line():
     with pytest.raises(InputError, match="shapes is a number of shapes"):
         shapes.scenes(jax.random.key(0), jnp.arange(2), shapes=0)
+    with pytest.raises(InputError, match="textures are of plain, striped, chequered, not 'checked'"):
+        shapes.scenes(jax.random.key(0), jnp.arange(2), textures=("checked",))
+    with pytest.raises(InputError, match="backgrounds are of black, grey, white, not none"):
+        shapes.scenes(jax.random.key(0), jnp.arange(2), backgrounds=())
     with pytest.raises(InputError, match="16 pixels a side or more, not 8"):
         shapes.draw(shapes.scenes(jax.random.key(0), jnp.arange(2)), 8)

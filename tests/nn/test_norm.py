@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from jax.test_util import check_grads
 
-from jaxgan.nn.norm import ConditionalBatchNorm, pixel_norm
+from jaxgan.nn.norm import ConditionalBatchNorm, UnkeptBatchNorm, instance_norm, pixel_norm
 
 
 def test_pixel_norm_by_hand():
@@ -111,3 +111,44 @@ def test_bfloat16_and_labels_that_do_not_fit(normal, key):
         layer.apply(variables, x, LABEL[:, None], train=False)
     with pytest.raises(ValueError, match="integer"):
         layer.apply(variables, x, LABEL * 1.0, train=False)
+
+
+def test_instance_norm_by_hand(normal):
+    x = 3 + 2 * normal((4, 5, 6, 3))
+    y = instance_norm(x)
+    np.testing.assert_allclose(y.mean((1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.var((1, 2)), 1, atol=1e-4)
+    np.testing.assert_allclose(
+        y, (x - x.mean((1, 2), keepdims=True)) / x.std((1, 2), keepdims=True), atol=1e-4
+    )
+    linens = nn.GroupNorm(num_groups=None, group_size=1, use_bias=False, use_scale=False, epsilon=1e-5)
+    np.testing.assert_allclose(y, linens.apply({}, x), atol=1e-4)
+    np.testing.assert_array_equal(instance_norm(x[:, :1, :1]), 0)  # at a single place nothing is left
+    assert instance_norm(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_unkept_batch_norm_is_linens_in_training_and_an_examples_own_in_sampling(normal, key):
+    layer, x = UnkeptBatchNorm(), 1 + 3 * normal((4, 5, 6, 3))
+    params = {"scale": np.array([1.0, 2.0, 0.5], np.float32), "bias": np.array([0.0, -1.0, 3.0], np.float32)}
+    shapes = jax.tree.map(jnp.shape, layer.init(key, x, train=True))
+    assert shapes == {"params": {"scale": (3,), "bias": (3,)}}
+    linens = nn.BatchNorm(use_running_average=False, epsilon=1e-5)
+    stats = {"mean": np.zeros(3, np.float32), "var": np.ones(3, np.float32)}
+    expected, _ = linens.apply({"params": params, "batch_stats": stats}, x, mutable=["batch_stats"])
+    np.testing.assert_allclose(layer.apply({"params": params}, x, train=True), expected, atol=1e-4)
+    sampled = layer.apply({"params": params}, x, train=False)
+    scale, bias = (params[name].reshape(1, 1, 1, 3) for name in ("scale", "bias"))
+    np.testing.assert_allclose(sampled, instance_norm(x) * scale + bias, atol=1e-4)
+    np.testing.assert_allclose(layer.apply({"params": params}, x[:1], train=True), sampled[:1], atol=1e-4)
+    assert np.abs(sampled - expected).max() > 0.1  # the control: the batch's statistics are others
+
+
+def test_unkept_batch_norm_over_devices(normal, key):
+    x = normal((4, 5, 6, 3))
+    layer = UnkeptBatchNorm(axis_name="devices")
+    params = UnkeptBatchNorm().init(key, x, train=True)
+    whole = UnkeptBatchNorm().apply(params, x, train=True)
+    parts = jax.vmap(lambda x: layer.apply(params, x, train=True), axis_name="devices")(
+        x.reshape(2, 2, 5, 6, 3)
+    )
+    np.testing.assert_allclose(parts.reshape(x.shape), whole, atol=1e-5)

@@ -1,0 +1,91 @@
+"""pix2pix (Isola et al. 2017, https://arxiv.org/abs/1611.07004): from image to image by pairs.
+
+python -m experiments.pix2pix
+python -m experiments.pix2pix --data tfds:fashion_mnist --data-dir DIR --channels 1
+python -m experiments.pix2pix --data npz:emoji.npz --task "" --arrays image,other
+python -m experiments.pix2pix --adversarial 0
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan import train
+from jaxgan.config import Count, Decay, Natural, Rate, Seed
+from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.pairs import pairs
+from jaxgan.losses.adversarial import AdversarialLoss, non_saturating
+from jaxgan.nets import pix2pix
+from jaxgan.terms import Term
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """pix2pix."""
+
+    data: str = "shapes"  # a set of images, or without a task pairs: folder:PATH or npz:PATH
+    task: str = "edges"  # edges, grey, low:FACTOR, hole:SIDE; "" of data that are pairs
+    backwards: bool = False  # B is given and A asked for
+    arrays: str = "input,image"  # A and B in an npz file
+    held_out: Count = 500  # pairs that are not trained on
+    split: str = "train"
+    image_size: Count = 32
+    channels: Literal[1, 3] | None = None  # the data's own if not given
+    batch_size: Count = 16
+    steps: Natural = 3000
+    n_critic: Count = 1
+    seed: Seed = 0
+    lr: Rate = 2e-4
+    adversarial: Rate = 1.0  # the weight of the game; 0: an answer is learnt by L1 alone
+    l1: Rate = 100.0
+    g_width: Count = 32
+    d_width: Count = 32
+    depth: Count | None = None  # of the U-Net; as deep as the size allows if not given
+    layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
+    dropout: Decay = 0.5
+    norm: Literal["instance", "batch"] = "instance"
+
+
+def halved(loss: AdversarialLoss) -> AdversarialLoss:
+    """The loss whose D learns half as fast, as in section 3.3."""
+    return AdversarialLoss(lambda real, fake: loss.d(real, fake) / 2, loss.g)
+
+
+def weighted(loss: AdversarialLoss, weight) -> AdversarialLoss:
+    """The loss with G's part so many times as heavy."""
+    return AdversarialLoss(loss.d, lambda real, fake: weight * loss.g(real, fake))
+
+
+def absolute(seen):
+    """The mean absolute error of each answer, [B]."""
+    return jnp.abs(seen.fake - seen.real).mean((1, 2, 3))
+
+
+def noise(key, slot):
+    """A key for each example, which its dropout draws from, [B]."""
+    return jax.vmap(partial(jax.random.fold_in, key))(slot)
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    depth = cfg.depth or min(8, (cfg.image_size & -cfg.image_size).bit_length() - 1)
+    options = {"norm": cfg.norm, "axis": axis}
+    gan = two_player(
+        pix2pix.Generator(cfg.g_width, depth=depth, channels=cfg.channels, dropout=cfg.dropout, **options),
+        pix2pix.Discriminator(cfg.d_width, layers=cfg.layers, **options),
+        loss=weighted(halved(non_saturating), cfg.adversarial),
+        latent=noise,
+        condition="input",
+        g_terms={"l1": Term(absolute, cfg.l1)},
+    )
+    adam = optax.adam(cfg.lr, b1=0.5)
+    return gan, Optimizers(adam, adam)
+
+
+if __name__ == "__main__":
+    train.main(Config, make, pairs)

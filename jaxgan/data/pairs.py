@@ -1,0 +1,197 @@
+"""Pairs of images: what a generator is given, `input`, and what it is to answer with, `image`.
+
+They come from files, or are made from any set of images by a task. Some are held out: those that are trained
+on say nothing of how well a generator answers.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from jaxgan import memory
+from jaxgan.config import InputError
+from jaxgan.data import files, shapes, sources, tasks
+from jaxgan.data.dataset import Dataset
+from jaxgan.data.sources import Fit
+
+DRAWN = 10_000  # of shapes, if nothing is said
+FEWEST = 4  # pairs that are held out at least
+SIDES = "A", "B"
+
+
+class _Halves(Fit):
+    """Brings two images side by side to one size each."""
+
+    def check_room(self, first: Image.Image, n: int) -> None:
+        if first.width % 2:
+            raise InputError(
+                f"--data {self.name}: images of {first.width}x{first.height} are not two of one width, A|B"
+            )
+        super().check_room(first.crop((0, 0, first.width // 2, first.height)), 2 * n)
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        middle = image.width // 2
+        halves = (image.crop(box) for box in ((0, 0, middle, image.height), (middle, 0, *image.size)))
+        return np.concatenate([super(_Halves, self).__call__(half) for half in halves], 1)
+
+
+def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """A and B of a folder: of two folders in it by the names of their images, or of images of both."""
+    if all((root / side).is_dir() for side in SIDES):
+        names = [
+            [path.relative_to(root / side).with_suffix("") for path in files.found(root / side)[0]]
+            for side in SIDES
+        ]
+        for side, mine, others in (("A", *names), ("B", *names[::-1])):
+            if alone := sorted(set(mine) - set(others)):
+                other = SIDES[side == "A"]
+                raise InputError(
+                    f"--data folder:{root}: {len(alone)} images of {side} have none of their name in {other} "
+                    f"({alone[0]})"
+                )
+        read = [files.read(root / side, fit) for side in SIDES]
+        told = [f"{side}: {line}" for side, own in zip(SIDES, read, strict=True) for line in own.told]
+        told += [
+            f"{side}: {line}"
+            for side, own in zip(SIDES, read, strict=True)
+            for line in sources.resized(own.size, own.images[0].shape[0])
+        ]
+        return *(np.stack(own.images) for own in read), told
+    read = files.read(root, _Halves(*fit))
+    both = np.stack(read.images)
+    side = both.shape[1]
+    width, height = read.size
+    told = [*read.told, *sources.resized((width // 2, height), side)]
+    return both[:, :, :side], both[:, :, side:], told
+
+
+def _npz(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
+    """A and B, and labels if there are any, of an npz file; the classes' names."""
+    parts = [name.strip() for name in names.split(",")]
+    if len(parts) != 2:
+        raise InputError(f"--arrays {names}: two names, as A,B")
+    found = sources.arrays_of(path)
+    read = {}
+    for side, name in zip(SIDES, parts, strict=True):
+        if name not in found:
+            raise InputError(f"{path} has no array {name!r}, but {', '.join(found)}; see --arrays A,B")
+        read[side] = sources.of_arrays(path, {"image": found[name]}, fit)
+    (a, b), told = read.values(), []
+    if len(a.images) != len(b.images):
+        raise InputError(
+            f"{path}: there are {len(a.images)} of {parts[0]!r} and {len(b.images)} of {parts[1]!r}"
+        )
+    arrays = {side: np.stack(own.images) for side, own in read.items()}
+    told += sources.resized(a.size, arrays["A"].shape[1])
+    classes = ()
+    if "label" in found:
+        classes = sources.class_names(path, found["label"], found.get("classes"), len(a.images))
+        arrays["label"] = found["label"].astype(np.int32)
+    unused = [name for name in found if name not in (*parts, "label", "classes")]
+    return arrays, classes, told + ([f"arrays that are not used: {', '.join(unused)}"] if unused else [])
+
+
+def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
+    """Drawings of shapes in the colours of their kinds, textured, on grey, and their outlines."""
+    _, _, text = spec.partition(":")
+    if not (text or "1").isdigit() or int(text or 1) < 1:
+        raise InputError(f"--data {spec}: shapes, or shapes:N of them")
+    n, side = int(text or DRAWN), side or 32
+    memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
+
+    @jax.jit
+    def made(slot):
+        scene = shapes.scenes(
+            jax.random.key(0), slot, by_kind=True, textures=shapes.TEXTURES[1:], backgrounds=("grey",)
+        )
+        both = shapes.draw(scene, side), shapes.edges(scene, side)
+        return *(jnp.round(x * 255).astype(jnp.uint8) for x in both), scene.kind[:, 0]
+
+    size = min(n, tasks.BATCH)
+    parts = [made(jnp.arange(first, first + size)) for first in range(0, n, size)]
+    image, outline, kind = (np.concatenate(x)[:n] for x in zip(*jax.device_get(parts), strict=True))
+    arrays = {"B": image, "label": kind}
+    arrays["A"] = outline if task == "edges" else tasks.given(tasks.named(task), image)
+    return arrays, shapes.KINDS, ["the edges are the drawings' own outlines"] if task == "edges" else []
+
+
+def load(
+    spec: str,
+    *,
+    task: str = "",
+    image_size: int | None = None,
+    channels: int | None = None,
+    backwards: bool = False,
+    arrays: str = "input,image",
+    held_out: int = 500,
+    split: str = "train",
+    data_dir: str | None = None,
+) -> Dataset:
+    """Reads pairs.
+
+    Args:
+      spec: with a task any set of images, as `sources.load` has them, or `shapes` (10,000 drawings of
+        `data.shapes`; `shapes:N`), whose edges are their true outlines. Without one `folder:PATH`, of images
+        that have A at the left and B at the right, or of folders A and B whose images have equal names; or
+        `npz:PATH` of two arrays.
+      task: as `tasks.named`; "" of data that are pairs.
+      image_size, channels, split, data_dir: as of `sources.load`, of both images.
+      backwards: B is given and A asked for.
+      arrays: the names of A and B in an npz file.
+      held_out: how many pairs, drawn at random but the same each time, are not trained on.
+
+    Returns:
+      `input`, `image` and, where there are labels, `label`; `held_out` has those that are.
+
+    Raises:
+      InputError: as `sources.load`; if images do not match, or there are too few.
+    """
+    name, _, where = spec.partition(":")
+    classes, read, how = (), None, ""
+    if name == "shapes" and task:
+        found, classes, told = _drawn(spec, task, image_size)
+        spec = name
+    elif task:
+        data = sources.load(spec, image_size=image_size, channels=channels, split=split, data_dir=data_dir)
+        found = {"A": tasks.given(tasks.named(task), data["image"]), "B": data["image"]}
+        found |= {} if data.get("label") is None else {"label": data["label"]}
+        spec, classes, told, read, how = data.name, data.classes, list(data.remarks), data.read, data.resized
+    else:
+        fit = Fit(image_size, channels, spec)
+        path = Path(where).expanduser()
+        if name == "folder" and where:
+            if not path.is_dir():
+                raise InputError(f"--data {spec} is not a folder")
+            path, chosen = files.split_of(path, split) if not (path / "A").is_dir() else (path, [])
+            a, b, told = _folder(path, fit)
+            found, told = {"A": a, "B": b}, chosen + told
+        elif name == "npz" and where:
+            found, classes, told = _npz(path, arrays, fit)
+        else:
+            known = ", ".join(tasks.TASKS)
+            raise InputError(
+                f"--data {spec}: pairs are in folder:PATH or npz:PATH; or give --task, of {known}"
+            )
+    a, b = found.pop("A"), found.pop("B")
+    given, answer = (b, a) if backwards else (a, b)
+    whole = {"input": given, "image": answer, **found}
+    n = len(answer)
+    if not FEWEST <= held_out <= n - FEWEST:
+        raise InputError(
+            f"--held-out {held_out}: of {n} pairs at least {FEWEST} are held out, and as many trained on"
+        )
+    order = np.random.default_rng(0).permutation(n)
+    kept, held = ({k: x[rows] for k, x in whole.items()} for rows in (order[held_out:], order[:held_out]))
+    facts = {
+        "images": spec,
+        "channels": answer.shape[-1],
+        "input_channels": given.shape[-1],
+        **({"classes": list(classes)} if classes else {}),
+    }
+    title = ", ".join(filter(None, [spec, task, "backwards" if backwards else ""]))
+    apart = Dataset(f"{title}, held out", held, facts, resized=how)
+    told.append(f"{held_out} of {n} pairs are held out: scores are of these")
+    return Dataset(title, kept, facts, remarks=tuple(told), read=read, resized=how, held_out=apart)
