@@ -65,6 +65,21 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Translate:
+    """Answer images by a run's generator, its average where one was kept."""
+
+    run: Folder  # the run's folder
+    input: Folder  # an image, a folder of them, or an npz file with `input` or `image` uint8[N, H, W, C]
+    out: Path | None = None
+    """an image for one and a grid for several variants of it, a folder for a folder, .npz for an npz file;
+    answers beside the current folder if not given"""
+    variants: Count = 1  # answers to each, by other noise
+    seed: Seed = 0  # of the noise
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    trust: bool = False  # run the code that came with the run; you have read it
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Score a run's checkpoints, or other samples beside the run's data; or one data set beside another."""
 
@@ -271,6 +286,23 @@ def sample(args: Sample) -> None:
     except OSError as e:
         raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
     print(f"{len(made.samples)} samples of step {generator.step} in {out}")
+
+
+def translate_images(args: Translate) -> None:
+    """`jaxgan translate`."""
+    import jax
+
+    from jaxgan import sampling, translate
+
+    check(args)
+    which = _which(args.checkpoint)
+    _opened(args.run, args.trust)
+    source = translate.read(args.input)
+    out = args.out or Path(f"answers{translate.SUFFIX[source.form]}")
+    translate.check_out(source, out)
+    generator = sampling.load(args.run, which)
+    n = translate.write(generator, source, out, jax.random.key(args.seed), args.variants)
+    print(f"{n} answers of step {generator.step} in {out}")
 
 
 def report_run(args: Report) -> None:
@@ -520,6 +552,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "train": (Train, lambda args: train_method([args.method])),
         "sweep": (Sweep, lambda args: sweep_method([args.method])),
         "sample": (Sample, sample),
+        "translate": (Translate, translate_images),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),

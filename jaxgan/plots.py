@@ -74,6 +74,15 @@ def neighbours(samples, nearest, columns: int = 4) -> np.ndarray:
 def animation(path, frames: list[Image.Image], seconds: float = 6.0) -> None:
     """A GIF of the frames, to a path or an open file, that lasts about so many seconds and rests on the
     last one."""
+    if frames[0].mode != "L":
+        # One palette for all: to find each frame's own takes four times as long.
+        some = [
+            np.asarray(frames[i].convert("RGB"))[::2, ::2] for i in {0, len(frames) // 2, len(frames) - 1}
+        ]
+        palette = Image.fromarray(np.concatenate(some)).quantize(256)
+        frames = [
+            frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
+        ]
     each = max(40, int(1000 * seconds / len(frames)))
     durations = [each] * (len(frames) - 1) + [2000]
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

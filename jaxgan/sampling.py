@@ -148,6 +148,41 @@ class Generator:
         sample = partial(self._drawn, self.variables, random.fold(key))
         return generate(sample, np.arange(n), given, then=then)
 
+    def translate(self, images, key=None, variants: int = 1) -> np.ndarray:
+        """What a generator that is given an image answers, uint8[N * variants, h, w, c]; the answers to one
+        image follow each other.
+
+        Args:
+          images: uint8[N, H, W, C], of any size that the network takes.
+          key: of the noise; `jax.random.key(0)` if not given. Answer i does not depend on how many there are.
+          variants: answers to each image, by other noise.
+
+        Raises:
+          InputError: if the generator is given no image, or none like these.
+        """
+        known = None if self.asked is None else self.asked.get(self.gan.condition)
+        if known is None or known.dtype != np.uint8 or known.ndim != 4:
+            raise InputError("this generator is given no image: see sample")
+        images = np.asarray(images)
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] != known.shape[3]
+            or not len(images)
+        ):
+            what = f"{images.dtype}{list(images.shape)}"
+            raise InputError(f"images are uint8[N, H, W, {known.shape[3]}] for this generator, not {what}")
+        if variants < 1:
+            raise InputError(f"variants is {variants}: ask for 1 or more")
+        given = resident.scaled(np.repeat(images, variants, 0))
+        key = jax.random.key(0) if key is None else random.fold(key)
+        try:
+            return generate(
+                partial(self._drawn, self.variables, key), np.arange(len(given)), given, then=self.kind.decode
+            )
+        except ValueError as e:
+            raise InputError(str(e).partition("\n")[0]) from None
+
     def interpolate(self, key, rows: int, columns: int, condition=None, *, label=None) -> np.ndarray:
         """`rows` paths of `columns` samples between pairs of latents, [rows * columns, ...].
 

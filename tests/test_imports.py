@@ -36,6 +36,7 @@ ORDER = [
     ["methods"],
     ["run"],
     ["sampling"],
+    ["translate"],
     ["evaluate"],
     ["statistics"],
     ["results"],

@@ -56,6 +56,15 @@ def test_curves_and_animation_are_drawn(tmp_path):
         assert gif.n_frames == 4
 
 
+def test_an_animation_in_colour_keeps_the_colours_of_all_frames(tmp_path):
+    colours = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
+    plots.animation(tmp_path / "a.gif", [Image.new("RGB", (8, 8), colour) for colour in colours])
+    with Image.open(tmp_path / "a.gif") as gif:
+        for i, colour in enumerate(colours):
+            gif.seek(i)
+            np.testing.assert_allclose(np.asarray(gif.convert("RGB")), np.full((8, 8, 3), colour), atol=4)
+
+
 def test_a_density_lies_where_its_samples_do():
     """x to the right and y upwards; frames differ below the title in nothing else."""
     mixture = ring(4, std=0.01)

@@ -1,6 +1,7 @@
 """Pairs of images: what is held out, asked, scored, shown and written, and a run of pix2pix."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 import jaxgan
 from experiments import pix2pix
-from jaxgan import cli, records, sampling, train
+from jaxgan import cli, records, sampling, train, translate
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds import Made
@@ -145,6 +146,78 @@ def test_a_users_own_input_is_answered(trained, data):
     assert np.abs(variants[0] - variants[1]).max() > 1e-4
     with pytest.raises(InputError, match=r"the condition is uint8\[3, 8, 8, 1\]"):
         generator.sample(jax.random.key(0), 3, given[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("form", ["image", "folder", "npz"])
+def test_images_of_ones_own_are_translated(trained, data, tmp_path, form, capsys):
+    path, _ = trained
+    given = data.held_out["input"][:3]
+    expected = jaxgan.load(path).translate(given, jax.random.key(5))
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for i, name in enumerate(("0.png", "1.png", "deep/2.png")):
+        Image.fromarray(given[i, ..., 0]).save(tmp_path / "in" / name)
+    np.savez(tmp_path / "in.npz", input=given)
+    source, out = {
+        "image": ("in/0.png", "out.png"), "folder": ("in", "out"), "npz": ("in.npz", "out.npz")
+    }[form]  # fmt: skip
+    cli.main(["translate", str(path), str(tmp_path / source), "--out", str(tmp_path / out), "--seed", "5"])
+    n = 1 if form == "image" else 3
+    assert f"{n} answers of step 12 in {tmp_path / out}" in capsys.readouterr().out
+    if form == "npz":
+        with np.load(tmp_path / out) as made:
+            np.testing.assert_array_equal(made["image"], expected)
+    else:
+        names = ["out.png"] if form == "image" else ["out/0.png", "out/1.png", "out/deep/2.png"]
+        made = np.stack([np.asarray(Image.open(tmp_path / name)) for name in names])
+        np.testing.assert_array_equal(made[..., None], expected[:n])
+
+
+def test_variants_and_another_size_are_translated(trained, data, tmp_path):
+    path, _ = trained
+    generator, given = jaxgan.load(path), data.held_out["input"][:2]
+    several = generator.translate(given, variants=3)
+    assert several.shape == (6, 16, 16, 1)
+    np.testing.assert_array_equal(several[0], generator.translate(given[:1])[0])
+    assert (several[0] != several[1]).any()
+    wide = np.tile(given, (1, 1, 2, 1))
+    assert generator.translate(wide).shape == (2, 16, 32, 1)
+    Image.fromarray(wide[0, ..., 0]).save(tmp_path / "x.png")
+    cli.main(
+        ["translate", str(path), str(tmp_path / "x.png"), "--out", str(tmp_path / "y.png"), "--variants", "2"]
+    )
+    with Image.open(tmp_path / "y.png") as grid:
+        assert grid.size[0] > 64
+
+
+def test_what_cannot_be_translated_is_a_line(trained, data, tmp_path):
+    path, _ = trained
+    colour = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for name, x in {"odd": colour[:12, :, 0], "colour": colour}.items():
+        Image.fromarray(x).save(tmp_path / f"{name}.png")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x").touch()
+    np.savez(tmp_path / "other.npz", other=colour)
+    for source, out, told in [
+        ("odd.png", "y.png", "odd.png of 16x12: a U-Net of depth 4 takes sides that are multiples of 16"),
+        ("colour.png", "y.png", "colour.png has 3 channels, and the generator is given 1"),
+        ("text.png", "y.png", "cannot be read as an image"),
+        ("none.png", "y.png", "there is no such file"),
+        ("odd.png", "y.txt", "a name that ends as an image's does"),
+        ("other.npz", "y.npz", "has no array 'input' or 'image', but other"),
+        ("other.npz", "y.png", "has no array"),
+        (".", "there", "is there already; name a new folder"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(told)):
+            _translate(path, tmp_path / source, tmp_path / out)
+    with pytest.raises(InputError, match="variants is 0"):
+        jaxgan.load(path).translate(data.held_out["input"][:1], variants=0)
+
+
+def _translate(path, source, out):
+    read = translate.read(source)
+    translate.check_out(read, out)
+    translate.write(jaxgan.load(path), read, out, jax.random.key(0))
 
 
 def test_data_that_are_no_pairs_are_refused(data):

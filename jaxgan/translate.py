@@ -1,0 +1,116 @@
+"""Images of the user's own, answered by a generator that is given images."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from jaxgan import plots
+from jaxgan.config import InputError
+from jaxgan.data import files, sources
+from jaxgan.sampling import Generator
+
+SUFFIX = {"image": ".png", "folder": "", "npz": ".npz"}
+
+
+class Source(NamedTuple):
+    """Images to be answered."""
+
+    form: Literal["image", "folder", "npz"]
+    names: list[Path]  # of files, below the folder
+    images: list[np.ndarray]  # uint8[H, W, C] each, of any sizes
+
+
+def _opened(path: Path) -> np.ndarray:
+    """An image as a viewer shows it, uint8[H, W, 1 or 3]."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            shown = np.asarray(files.viewed(image))
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as e:
+        raise InputError(f"{path} cannot be read as an image ({str(e).partition(chr(10))[0]})") from None
+    return shown.reshape(*shown.shape[:2], -1)
+
+
+def read(path: Path) -> Source:
+    """The images of a file or a folder.
+
+    Raises:
+      InputError: if there are none, or one cannot be read.
+    """
+    if path.is_dir():
+        found, _ = files.found(path)
+        return Source("folder", [p.relative_to(path) for p in found], [_opened(p) for p in found])
+    if not path.exists():
+        raise InputError(f"{path} is neither an image nor a folder, and there is no such file")
+    if path.suffix == ".npz":
+        arrays = sources.arrays_of(path)
+        name = next((name for name in ("input", "image") if name in arrays), None)
+        if name is None:
+            raise InputError(f"{path} has no array 'input' or 'image', but {', '.join(arrays)}")
+        images = arrays[name]
+        images = images[..., None] if images.ndim == 3 else images
+        return Source("npz", [path], list(images))
+    return Source("image", [Path(path.name)], [_opened(path)])
+
+
+def check_out(source: Source, out: Path) -> None:
+    """Raises InputError if the answers cannot be written there."""
+    if source.form == "npz" and out.suffix != ".npz":
+        raise InputError(f"--out {out}: a name ending in .npz for the images of an npz file")
+    if source.form == "image" and out.suffix.lower() not in files.endings():
+        raise InputError(f"--out {out}: a name that ends as an image's does, such as .png")
+    if source.form == "folder" and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out} is there already; name a new folder")
+
+
+def _fitting(image: np.ndarray, channels: int, name: Path) -> np.ndarray:
+    """An image with as many channels as the generator is given: grey as colours, but no other."""
+    if image.shape[-1] == 1 and channels == 3:
+        return np.repeat(image, 3, -1)
+    if image.shape[-1] == 3 and channels == 1 and (image == image[..., :1]).all():
+        return image[..., :1]
+    if image.shape[-1] != channels:
+        raise InputError(f"{name} has {image.shape[-1]} channels, and the generator is given {channels}")
+    return image
+
+
+def _saved(canvas: np.ndarray, path: Path) -> None:
+    Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas).save(path)
+
+
+def write(generator: Generator, source: Source, out: Path, key, variants: int = 1) -> int:
+    """Answers every image, those of one size together. Returns how many answers were written.
+
+    Raises:
+      InputError: as `Generator.translate`; if one is of another size or kind than the network takes.
+    """
+    asked = (generator.asked or {}).get(generator.gan.condition)
+    channels = asked.shape[-1] if asked is not None and asked.ndim == 4 else 1
+    names = source.names * (len(source.images) if source.form == "npz" else 1)
+    images = [_fitting(x, channels, name) for x, name in zip(source.images, names, strict=True)]
+    answers: dict[int, np.ndarray] = {}
+    for size in dict.fromkeys(x.shape for x in images):
+        rows = [i for i, x in enumerate(images) if x.shape == size]
+        try:
+            made = generator.translate(np.stack([images[i] for i in rows]), key, variants)
+        except InputError as e:
+            raise InputError(f"{names[rows[0]]} of {size[1]}x{size[0]}: {e}") from None
+        answers |= zip(rows, made.reshape(len(rows), variants, *made.shape[1:]), strict=True)
+    every = [answers[i] for i in range(len(images))]
+    try:
+        if source.form == "npz":
+            np.savez_compressed(out, image=np.concatenate(every))
+        elif source.form == "image":
+            out.parent.mkdir(parents=True, exist_ok=True)
+            _saved(every[0][0] if variants == 1 else plots.grid(every[0], min(variants, 8)), out)
+        else:
+            for name, own in zip(names, every, strict=True):
+                for i, x in enumerate(own):
+                    file = out / name.parent / f"{name.stem}{f'-{i + 1}' if variants > 1 else ''}.png"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    _saved(x, file)
+    except OSError as e:
+        raise InputError(f"--out {out} cannot be written ({e.strerror or e})") from None
+    return variants * len(images)
