@@ -98,7 +98,7 @@ def generate(
     for index in tqdm([*rows, None], desc="samples", unit="batch", leave=False, delay=1, disable=None):
         before = made
         if index is not None:
-            made = sample(*jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), inputs))
+            made = sample(*jax.tree.map(lambda x, index=index: x[index], inputs))
         if before is not None:  # fetched while the device makes the next
             parts.append(then(jax.device_get(before)))
     return jax.tree.map(lambda *x: np.concatenate(x)[:n], *parts)
