@@ -1,5 +1,8 @@
 """The sliced Wasserstein distance of two sets of points."""
 
+from functools import lru_cache
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,6 +23,14 @@ def _sorted(x, along) -> np.ndarray:
     return np.sort(np.concatenate([part @ along for part in blocks(x, 4096)]), axis=0)
 
 
+@lru_cache(maxsize=8)  # the same for all intervals and lanes, and their drawing as long as all else
+def _directions(key: bytes, n: int, d: int) -> np.ndarray:
+    """Unit vectors f64[n, d]."""
+    drawn = random.normal(jax.random.wrap_key_data(np.frombuffer(key, np.uint32)), jnp.arange(n), (d,))
+    found = np.asarray(drawn, np.float64)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
 def sliced_wasserstein(key, real, fake, *, projections: int = 512, p: float = 2) -> float:
     """(the mean over directions of W_p^p of the sets projected on them)^(1/p), exact in each direction.
 
@@ -37,8 +48,7 @@ def sliced_wasserstein(key, real, fake, *, projections: int = 512, p: float = 2)
     real, fake = checked_pair(real, fake)
     if p < 1 or projections < 1:
         raise ValueError(f"p = {p} and {projections} projections must both be at least 1")
-    directions = np.asarray(random.normal(key, jnp.arange(projections), (real.shape[1],)), np.float64)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = _directions(np.asarray(jax.random.key_data(key)).tobytes(), projections, real.shape[1])
     i, j, mass = _couple(len(real), len(fake))
     costs = []
     for start in range(0, projections, BLOCK):
