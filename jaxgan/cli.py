@@ -71,8 +71,8 @@ class Translate:
     run: Folder  # the run's folder
     input: Folder  # an image, a folder of them, or an npz file with `input` or `image` uint8[N, H, W, C]
     out: Path | None = None
-    """an image for one and a grid for several variants of it, a folder for a folder, .npz for an npz file;
-    answers beside the current folder if not given"""
+    """a file like the input, of several variants a grid; a new folder for a folder; answers in the current
+    folder if not given"""
     variants: Count = 1  # answers to each, by other noise
     seed: Seed = 0  # of the noise
     checkpoint: str = "last"  # last, best (of the watched score), or a step
@@ -288,7 +288,7 @@ def sample(args: Sample) -> None:
     print(f"{len(made.samples)} samples of step {generator.step} in {out}")
 
 
-def translate_images(args: Translate) -> None:
+def translate_given(args: Translate) -> None:
     """`jaxgan translate`."""
     import jax
 
@@ -552,7 +552,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "train": (Train, lambda args: train_method([args.method])),
         "sweep": (Sweep, lambda args: sweep_method([args.method])),
         "sample": (Sample, sample),
-        "translate": (Translate, translate_images),
+        "translate": (Translate, translate_given),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),

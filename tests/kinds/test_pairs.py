@@ -195,7 +195,9 @@ def test_what_cannot_be_translated_is_a_line(trained, data, tmp_path):
     for name, x in {"odd": colour[:12, :, 0], "colour": colour}.items():
         Image.fromarray(x).save(tmp_path / f"{name}.png")
     (tmp_path / "text.png").write_text("no image")
-    (tmp_path / "there").mkdir()
+    for folder in ("in", "there"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(colour).save(tmp_path / "in" / "x.png")
     (tmp_path / "there" / "x").touch()
     np.savez(tmp_path / "other.npz", other=colour)
     for source, out, told in [
@@ -206,7 +208,7 @@ def test_what_cannot_be_translated_is_a_line(trained, data, tmp_path):
         ("odd.png", "y.txt", "a name that ends as an image's does"),
         ("other.npz", "y.npz", "has no array 'input' or 'image', but other"),
         ("other.npz", "y.png", "has no array"),
-        (".", "there", "is there already; name a new folder"),
+        ("in", "there", "is there already; name a new folder"),
     ]:
         with pytest.raises(InputError, match=re.escape(told)):
             _translate(path, tmp_path / source, tmp_path / out)
