@@ -35,7 +35,7 @@ class Config:
     held_out: Count = 500  # pairs that are not trained on
     split: str = "train"
     image_size: Count = 32
-    channels: Literal[1, 3] | None = None  # the data's own if not given
+    channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 16
     steps: Natural = 3000
     n_critic: Count = 1

@@ -176,10 +176,9 @@ class Generator:
             raise InputError(f"variants is {variants}: ask for 1 or more")
         given = resident.scaled(np.repeat(images, variants, 0))
         key = jax.random.key(0) if key is None else random.fold(key)
+        sample, answer = partial(self._drawn, self.variables, key), self.kind.answer
         try:
-            return generate(
-                partial(self._drawn, self.variables, key), np.arange(len(given)), given, then=self.kind.decode
-            )
+            return answer(generate(sample, np.arange(len(given)), given, then=self.kind.decode))
         except ValueError as e:
             raise InputError(str(e).partition("\n")[0]) from None
 

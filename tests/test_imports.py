@@ -22,6 +22,7 @@ ORDER = [
     ["nn"],
     ["nets"],
     ["terms"],
+    ["pool"],
     ["two_player"],
     ["steps"],
     ["dynamics"],
@@ -124,7 +125,7 @@ def test_a_downward_import_is_seen(tmp_path):
 
 
 def test_what_knows_a_kind_of_data_is_seen(tmp_path):
-    assert sorted(KINDS) == [["images"], ["pairs"], ["points"]]
+    assert sorted(KINDS) == [["domains"], ["images"], ["pairs"], ["points"]]
     wrong = tmp_path / "x.py"
     lines = [
         "from jaxgan.kinds.images import images",

@@ -23,6 +23,8 @@ from jaxgan.data import load
 from jaxgan.kinds.images import images
 from jaxgan.train import Loop
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 TINY = {"image_size": 8, "g_hidden": (16,), "d_hidden": (16,), "latent": 4, "batch_size": 16}
 EVERY = {"chunk": 5, "sample_every": 10, "evaluate_every": 10, "checkpoint_every": 10}
 FLAGS = [
@@ -274,8 +276,6 @@ import os, signal, sys
 from experiments import gan
 from jaxgan import plots, train
 from jaxgan.kinds.images import images
-
-pytestmark = pytest.mark.usefixtures("without_curves")
 
 plots.curves = lambda *args: os.kill(os.getpid(), signal.SIGTERM)
 train.main(gan.Config, gan.make, argv=sys.argv[1:])

@@ -68,7 +68,7 @@ def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return both[:, :, :side], both[:, :, side:], told
 
 
-def _npz(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
+def arrays_of(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
     """A and B, and labels if there are any, of an npz file; the classes' names."""
     parts = [name.strip() for name in names.split(",")]
     if len(parts) != 2:
@@ -169,7 +169,7 @@ def load(
             a, b, told = _folder(path, fit)
             found, told = {"A": a, "B": b}, chosen + told
         elif name == "npz" and where:
-            found, classes, told = _npz(path, arrays, fit)
+            found, classes, told = arrays_of(path, arrays, fit)
         else:
             known = ", ".join(tasks.TASKS)
             raise InputError(

@@ -68,6 +68,7 @@ def scenes(
     """
     if not isinstance(shapes, int) or shapes < 1:
         raise InputError(f"shapes is a number of shapes, 1 or more, not {shapes!r}")
+    known = _numbers("textures", textures, TEXTURES), _numbers("backgrounds", backgrounds, BACKGROUNDS)
     some = (shapes,)
     integers = lambda name, n: random.integers(fold(key, name), slot, n, some)  # noqa: E731
     uniform = lambda name, low, high, shape=some: random.uniform(  # noqa: E731
@@ -75,7 +76,7 @@ def scenes(
     )
     low, high = (0.4, 0.75) if shapes == 1 else (0.3, 0.5)
     kind, radius = integers("kind", len(KINDS)), uniform("radius", low, high)
-    texture = _numbers("textures", textures, TEXTURES)[integers("texture", len(textures))]
+    texture = known[0][integers("texture", len(textures))]
     background = random.integers(fold(key, "background"), slot, len(backgrounds))
     return Scene(
         kind,
@@ -85,7 +86,7 @@ def scenes(
         (0.95 - radius)[..., None] * uniform("centre", -1.0, 1.0, (shapes, 2)),
         uniform("rotation", 0.0, 2 * np.pi),
         uniform("phase", 0.0, 2 * np.pi, (shapes, 2)),
-        _numbers("backgrounds", backgrounds, BACKGROUNDS)[background],
+        known[1][background],
     )
 
 

@@ -100,6 +100,7 @@ class Kind(NamedTuple):
     finals: Mapping[str, Callable] = MappingProxyType({})
     panels: Callable = lambda data, generator, key, rows: []  # -> what a report shows: [Panel]
     decode: Callable = np.asarray  # what G makes, [n, ...] -> as the data set holds it
+    answer: Callable = lambda samples: samples  # decoded samples -> what a user's own input is answered by
     # Dataset -> what a generator that takes a condition is asked for, each in turn: {name: [M, ...]}
     ask: Callable = lambda data: {}
     # (facts, what `ask` has of it [M, ...], what a user asks for, n) -> [n, ...]; InputError if it is none

@@ -1,5 +1,5 @@
-"""The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016; its discriminator is that
-of `jaxgan.nets.pix2pix`. Layers, sizes and counts of weights are those of the authors' code in PyTorch.
+"""The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016; its discriminator is
+that of `jaxgan.nets.pix2pix`. Layers, sizes and counts of weights are those of the authors' code in PyTorch.
 """
 
 import jax.numpy as jnp

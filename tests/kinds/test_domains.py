@@ -1,0 +1,161 @@
+"""Two domains: how they are read, asked for and scored, and a run of CycleGAN."""
+
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cyclegan
+from jaxgan import cli, records, sampling, train
+from jaxgan.config import InputError
+from jaxgan.data import domains as read
+from jaxgan.data import shapes
+from jaxgan.kinds import Made
+from jaxgan.kinds.domains import domains
+from jaxgan.metrics.score import Sampling
+from jaxgan.train import Loop
+
+SMALL = {"data": "shapes:450", "image_size": 16, "held_out": 230, "batch_size": 4, "steps": 8}
+TINY = {**SMALL, "g_width": 4, "d_width": 4, "blocks": 1, "layers": 1, "pool": 6}
+OFTEN = {"chunk": 2, "log_every": 1, "sample_every": 4, "evaluate_every": 4, "checkpoint_every": 4}
+
+
+def _start(out, name="a", devices=1, **config):
+    cfg = cyclegan.Config(**{**TINY, **config})
+    return train.start(cfg, Loop(name=name, out=str(out), devices=devices, **OFTEN), domains)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return domains.load(cyclegan.Config(**SMALL), None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("domains")
+    return out / "cyclegan" / "a", _start(out)
+
+
+def _state(path):
+    generator = sampling.load(path, 8, critic=True)
+    return jax.tree.leaves((generator.variables, generator.d_variables))
+
+
+def test_partners_are_held_out_and_trained_on_by_neither(data):
+    assert data["a"]["image"].shape == data["b"]["image"].shape == (450, 16, 16, 3)
+    held = data.held_out
+    a, b = (shapes.read(held[side] / 255) for side in "ab")
+    np.testing.assert_array_equal(a.kind, b.kind)
+    np.testing.assert_array_equal(5 - a.colour, b.colour)
+    whole = {x.tobytes() for x in data["a"]["image"]}
+    assert not whole & {x.tobytes() for x in held["a"]}
+    # Nothing pairs what is trained on: the scenes of b are others.
+    here, there = (shapes.read(data[side]["image"] / 255) for side in "ab")
+    assert float(np.abs(here.centre - there.centre).max((1, 2)).min()) > 1e-3
+
+
+def test_halves_of_pairs(tmp_path):
+    a = np.arange(30, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", one=a, two=255 - a)
+    data = read.load(f"npz:{tmp_path / 'x.npz'}", arrays="one,two", held_out=6)
+    np.testing.assert_array_equal(data.held_out["b"], 255 - data.held_out["a"])
+    parts = [set(data["a"]["image"][:, 0, 0, 0]), set(255 - data["b"]["image"][:, 0, 0, 0])]
+    parts.append(set(data.held_out["a"][:, 0, 0, 0]))
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 30
+    assert data.facts["partners"]
+    back = read.load(f"npz:{tmp_path / 'x.npz'}", arrays="one,two", held_out=6, backwards=True)
+    np.testing.assert_array_equal(back["a"]["image"], data["b"]["image"])
+
+
+def test_folders_and_two_sets(tmp_path):
+    for name, n in (("trainA", 9), ("trainB", 12), ("testA", 4), ("testB", 5)):
+        (tmp_path / name).mkdir()
+        for i in range(n):
+            Image.new("RGB", (8, 8), (i, len(name), n)).save(tmp_path / name / f"{i}.png")
+    data = read.load(f"folder:{tmp_path}")
+    assert (len(data["a"]["image"]), len(data["b"]["image"]), len(data.held_out["a"])) == (9, 12, 4)
+    assert not data.facts["partners"]
+    both = read.load(f"digits;folder:{tmp_path / 'trainB'}", image_size=8, channels=1, held_out=5)
+    assert (len(both["a"]["image"]), len(both["b"]["image"])) == (1792, 7)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "told"),
+    [
+        ("digits", {}, "--data digits: domains are shapes, folder:PATH, npz:PATH, or two sets, SPEC;SPEC"),
+        ("shapes:2", {}, "--data shapes:2: shapes, or shapes:N of them in each domain, 4 or more"),
+        (
+            "shapes:50",
+            {"held_out": 2},
+            "--held-out 2: of a at least 4 images are trained on, and as many held out",
+        ),
+        ("folder:nowhere", {}, "--data folder:nowhere is not a folder"),
+        ("digits;digits", {"held_out": 1795}, "there are 2 and 1795"),
+    ],
+)
+def test_bad_input_is_a_line(spec, options, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        read.load(spec, **options)
+
+
+def test_an_empty_domain_is_named(tmp_path):
+    for name in ("trainA", "trainB"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "trainA" / "x.png")
+    with pytest.raises(InputError, match="trainB has no images"):
+        read.load(f"folder:{tmp_path}")
+    (tmp_path / "trainB").rmdir()
+    with pytest.raises(InputError, match="has no folders trainA and trainB, but traina"):
+        read.load(f"folder:{tmp_path}")
+
+
+def test_partners_score_best(data):
+    judge, asked = domains.judge(data), sampling.drawn(data, domains, 230)
+    assert judge.n == 230
+    of = {}
+    for name, answer, back in [("partner", "b", "a"), ("input", "a", "a"), ("lost", "b", "b")]:
+        made = Made(np.stack([asked[answer], asked[back]], 1), asked, None, 1)
+        of[name] = {s.protocol.metric: s.value for s in judge.scores(made, Sampling("live"))}
+        assert judge.watch(made)["l1"] == pytest.approx(of[name]["l1"])
+    assert of["partner"]["l1"] == of["partner"]["cycle_l1"] == of["input"]["cycle_l1"] == 0
+    assert of["lost"]["cycle_l1"] == pytest.approx(of["input"]["l1"])
+    assert of["input"]["l1"] > 0.1
+    name = "fcd_shapes_b"
+    assert of["partner"][name] < 0.8 * of["input"][name]
+    assert of["partner"]["agreement"] > 0.95
+    facts, _ = judge.remarks(made, [])
+    assert facts["l1_of_the_input"] == pytest.approx(of["input"]["l1"])
+
+
+def test_a_run_its_commands_and_what_it_leaves(trained, tmp_path, capsys):
+    path, result = trained
+    assert {"agreement", "l1", "cycle_l1"} <= {score["name"] for score in result["scores"]}
+    rows = records.rows(path)
+    assert {"g/cycle", "g/identity", "g/game", "d/accuracy_fake_a"} <= set(rows[0])
+    cli.main(["sample", str(path), "--n", "4", "--out", str(tmp_path / "x.npz")])
+    with np.load(tmp_path / "x.npz") as found:
+        assert {k: x.shape for k, x in found.items()} == dict.fromkeys(("a", "b", "back"), (4, 16, 16, 3))
+        given, answers = found["a"], found["b"]
+    Image.fromarray(given[0]).save(tmp_path / "in.png")
+    cli.main(["translate", str(path), str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png")])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), answers[0])
+    cli.main(["report", str(path)])
+    assert "Translations" in (path / "report.html").read_text()
+
+
+def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
+    path, _ = trained
+    root = shutil.copytree(path, tmp_path / "cyclegan" / "cut")
+    shutil.rmtree(root / "checkpoints" / "8")
+    train.resume(root)
+    jax.tree.map(np.testing.assert_array_equal, _state(path), _state(root))
+    _start(tmp_path, "two", devices=2)
+    _start(tmp_path, "other", seed=1)
+    # Rounding grows with the steps, since Adam takes it for a slope where there is none.
+    figures = [[row["g/loss"] for row in records.rows(p) if "g/loss" in row][:5] for p in (
+        path, tmp_path / "cyclegan" / "two", tmp_path / "cyclegan" / "other")]  # fmt: skip
+    np.testing.assert_allclose(figures[1], figures[0], rtol=1e-4)
+    assert not np.allclose(figures[2], figures[0], rtol=1e-2)
