@@ -211,7 +211,7 @@ def profile(of: Mapping[str, Results]) -> np.ndarray | None:
         for i, (label, ratio) in enumerate(ratios.items()):
             x, share = [1.0, *ratio, end], [0.0, *np.arange(1, len(ratio) + 1) / len(ratio), 1.0]
             axis.step(x, share, where="post", label=label, color=f"C{i % 10}", linewidth=1.6)
-        axis.set_xscale("log")
+        _logarithmic(axis, "x")
         axis.set(xlabel="within so many times the best", ylabel="share of the data sets", ylim=(-0.03, 1.05))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="lower right")
