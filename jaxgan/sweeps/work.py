@@ -13,7 +13,7 @@ import numpy as np
 from optuna.trial import Trial
 
 from jaxgan import lanes, records, run, statistics, train, troubles
-from jaxgan.config import InputError, first_difference, number_fields
+from jaxgan.config import InputError, first_difference
 from jaxgan.metrics.score import from_record
 from jaxgan.program import Program
 from jaxgan.results import Row, chosen
@@ -43,8 +43,8 @@ class Clash(InputError):
 def check_program(plan: Plan, own: book.Book, one: Program) -> None:
     """Raises Clash if a program was edited since the sweep first ran it: its numbers would not be comparable,
     also where no run that is there is of its configuration."""
-    numbers = {"seed", *number_fields(type(one.cfg))}
-    form = {k: v for k, v in dataclasses.asdict(one.cfg).items() if k not in numbers}
+    arguments = {"seed", *one.names}
+    form = {k: v for k, v in dataclasses.asdict(one.cfg).items() if k not in arguments}
     if not book.recognised(
         own.study, hashlib.sha256(book.identity(records.plain(form)).encode()).hexdigest()[:16], one.digest
     ):

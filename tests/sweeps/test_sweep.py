@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,8 @@ from experiments import mixtures
 from jaxgan import cli, lanes, records, sampling, sweeps, train
 from jaxgan.config import InputError
 from jaxgan.signals import Stopped
+
+SMALL = {"protocol": "metz", "steps": 20}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:reverse_kl is left out"),  # nothing is learnt in 20 steps
@@ -158,6 +161,24 @@ def test_an_edit_of_what_a_method_calls_is_refused(plain, swept, tmp_path, monke
     monkeypatch.setattr(mixtures, "make", edited)
     with pytest.raises(InputError, match="holds another sweep \\(a step computes something else"):
         swept(tmp_path, {"gp_weight": [4.0]})
+
+
+def test_a_number_that_is_no_argument_has_programs_of_its_own(tmp_path, own):
+    """Such as a 0 that leaves something out: another digest of another value is no edit."""
+    study = sweeps.book.opened(f"sqlite:///{tmp_path / 'x.db'}", "x", {})
+    plan = SimpleNamespace(root=tmp_path)
+
+    def check(digest, names, **values):
+        one = SimpleNamespace(cfg=own.Config(**SMALL, **values), names=names, digest=digest)
+        sweeps.work.check_program(plan, study, one)
+
+    check("a", ("gamma",), gp_weight=0.0)
+    check("b", ("gamma", "gp_weight"), gp_weight=1.0)
+    check("b", ("gamma", "gp_weight"), gp_weight=2.0, gamma=3.0)
+    check("a", ("gamma",), gp_weight=0.0, gamma=3.0)
+    for names, value in ((("gamma",), 0.0), (("gamma", "gp_weight"), 5.0)):
+        with pytest.raises(InputError, match="a step computes something else"):
+            check("c", names, gp_weight=value)
 
 
 def test_a_lane_that_diverges_is_named_and_no_part_of_a_mean(plain, swept, tmp_path, capsys):
