@@ -52,7 +52,8 @@ class Generator(_Net):
     """z keys [B], image [B, H, W, C] -> images f32[B, H, W, channels] in (-1, 1).
 
     Each of `depth` levels halves the size, and its map joins the one that the way back has at that size. The
-    only noise is dropout in the first levels of the way back, also in sampling, by each example's own key.
+    only noise is dropout in the first three levels of the way back (of a U-Net of less than five, all but the
+    last two), also in sampling, by each example's own key.
 
     Raises:
       ValueError: if a side is no multiple of 2^depth.
@@ -81,7 +82,7 @@ class Generator(_Net):
         for level in range(self.depth - 2, -1, -1):
             x = self.conv(widths[level], 2, bias=bias, kind=ConvTranspose)(nn.relu(x))
             x = self.normalise(x, train)
-            if self.depth - 2 - level < min(3, self.depth - 3):
+            if self.depth - 2 - level < min(3, self.depth - 2):
                 keys = jax.vmap(lambda key, level=level: fold(key, level))(z)
                 x = dropped(keys, x, self.dropout)
             x = jnp.concatenate([maps[level], x], -1)
