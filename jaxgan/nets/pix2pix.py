@@ -53,7 +53,7 @@ class Generator(_Net):
 
     Each of `depth` levels halves the size, and its map joins the one that the way back has at that size. The
     only noise is dropout in the first three levels of the way back (of a U-Net of less than five, all but the
-    last two), also in sampling, by each example's own key.
+    last two, but the first), also in sampling, by each example's own key.
 
     Raises:
       ValueError: if a side is no multiple of 2^depth.
@@ -82,7 +82,7 @@ class Generator(_Net):
         for level in range(self.depth - 2, -1, -1):
             x = self.conv(widths[level], 2, bias=bias, kind=ConvTranspose)(nn.relu(x))
             x = self.normalise(x, train)
-            if self.depth - 2 - level < min(3, self.depth - 2):
+            if self.depth - 2 - level < max(1, min(3, self.depth - 2)):
                 keys = jax.vmap(lambda key, level=level: fold(key, level))(z)
                 x = dropped(keys, x, self.dropout)
             x = jnp.concatenate([maps[level], x], -1)
