@@ -67,7 +67,7 @@ def ask(data: Dataset) -> dict[str, np.ndarray]:
 
 def figures(fake: np.ndarray, real: np.ndarray, again: np.ndarray | None = None) -> dict[str, float]:
     """How near images uint8[N, H, W, C] are to their truths, how much detail they have, and how far apart two
-    answers to one input are, over the deviation that there is between truths.
+    answers to one input are (`variety`).
 
     Args:
       again: other answers to the first inputs.
