@@ -21,9 +21,10 @@ FEWEST = 4  # images of each domain, trained on and held out
 def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list[str]]:
     """Plain shapes, and others recoloured and chequered; of those held out both."""
     _, _, text = spec.partition(":")
-    if not (text or "1").isdigit() or int(text or 1) < FEWEST:
+    text = text or str(pairs.DRAWN)
+    if not text.isdigit() or int(text) < FEWEST:
         raise InputError(f"--data {spec}: shapes, or shapes:N of them in each domain, {FEWEST} or more")
-    n, side = int(text or pairs.DRAWN), side or 32
+    n, side = int(text), side or 32
     memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
 
     @jax.jit

@@ -101,6 +101,12 @@ def test_bad_input_is_a_line(spec, options, told):
         read.load(spec, **options)
 
 
+def test_the_usual_number_of_drawings():
+    data = read.load("shapes", image_size=16, held_out=4)
+    assert len(data["a"]["image"]) == len(data["b"]["image"]) == 10_000
+    assert data.name == "shapes"
+
+
 def test_an_empty_domain_is_named(tmp_path):
     for name in ("trainA", "trainB"):
         (tmp_path / name).mkdir()
