@@ -4,6 +4,9 @@ pairs.
     python -m experiments.cyclegan
     python -m experiments.cyclegan --data npz:emoji.npz --arrays image,other
     python -m experiments.cyclegan --cycle 0 --identity 0
+
+It runs, resumes and translates; nothing is measured yet. Published: FCN scores on Cityscapes, labels to
+photographs, 0.52 per pixel; without the game 0.22, without cycles 0.51.
 """
 
 from dataclasses import dataclass

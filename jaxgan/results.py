@@ -95,6 +95,13 @@ class Results:
         every = [x for row in self.rows for x in row.values(metric).values()]
         return logarithmic(every, self.protocols[metric].within)
 
+    @property
+    def _by_ratio(self) -> bool:
+        """Whether rows are compared by a ratio, as `statistics.versus` has it."""
+        if self.metric not in self.protocols or self.protocols[self.metric].better.startswith("nearer"):
+            return False
+        return self.logarithmic(self.metric)
+
     @cached_property
     def compared(self) -> list[Compared]:
         """The rows' figures. Comparisons are between the seeds that both have."""
@@ -140,7 +147,8 @@ class Results:
             plain = "mean over seeds, interval of 95 % by Student's t"
             lines = [f"{self.metric}, {protocol.better} is better: {scale if log else plain}", str(protocol)]
         if any(c.versus is not None for c in self.compared):
-            ratio = "ratio" if self.logarithmic(self.metric) else "difference"
+            nearer = self.protocols[self.metric].better.startswith("nearer")
+            ratio = "ratio" if self._by_ratio else "difference" + " of the distances to what is best" * nearer
             lines.append(
                 f"against {Row(self.baseline, ()).label}: the paired {ratio} with its interval of 95 %; how "
                 "many of 100 pairs of seeds are better; the exact sign-flip p, by Holm for all rows; and the "
@@ -182,7 +190,6 @@ class Results:
     def cells(self) -> list[list[str]]:
         """The table's rows, as text."""
         columns, lines = self.columns(), []
-        log = self.metric in self.protocols and self.logarithmic(self.metric)
         for row, of, against, p in self.compared:
             planned = max(self.seeds, len(row.outcomes))
             n = 0 if of is None else of.n
@@ -198,7 +205,7 @@ class Results:
             if against is not None:
                 p = f"{p:.2g}" if p is not None else f"{against.pairs} pairs are too few"
                 line += [
-                    f"x {against.difference:.3g}" if log else f"{against.difference:+.3g}",
+                    f"x {against.difference:.3g}" if self._by_ratio else f"{against.difference:+.3g}",
                     _ends(against.interval),
                     f"{100 * against.better:.0f} %",
                     p,

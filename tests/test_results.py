@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 from jaxgan.config import InputError
@@ -99,6 +100,19 @@ def test_latex_is_escaped(found):
     body = [line for line in text.split("\n") if line.endswith(r"\\")]
     assert len({line.count("&") for line in body}) == 1
     assert all(line.startswith("%") for line in text.split("\n")[: text.split("\n").index(body[0]) - 2])
+
+
+def test_what_is_best_near_a_value_is_compared_by_its_distance():
+    protocols = {"detail": _protocol("detail", "nearer to 1")}
+    each = [[0.1, 0.2, 0.15], [0.7, 0.9, 1.1]]
+    rows = tuple(
+        Row({"w": float(i)}, tuple(Outcome(s, {"detail": x}) for s, x in enumerate(values)))
+        for i, values in enumerate(each)
+    )
+    found = Results("m/a", "detail", protocols, rows, rows[0].config, 3)
+    cell = found.cells()[1][found.columns().index("against the baseline")]
+    assert cell == f"{np.mean([0.3 - 0.9, 0.1 - 0.8, 0.1 - 0.85]):+.3g}"
+    assert any("the paired difference of the distances to what is best" in line for line in found.notes())
 
 
 def test_troubles_of_one_kind_are_one():
