@@ -300,6 +300,8 @@ def translate_given(args: Translate) -> None:
     source = translate.read(args.input)
     out = args.out or Path(f"answers{translate.SUFFIX[source.form]}")
     translate.check_out(source, out)
+    if out.resolve() == args.input.resolve():
+        raise InputError(f"--out {out} is the input itself; name another file")
     generator = sampling.load(args.run, which)
     n = translate.write(generator, source, out, jax.random.key(args.seed), args.variants)
     print(f"{n} answers of step {generator.step} in {out}")

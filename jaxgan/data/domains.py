@@ -25,7 +25,7 @@ def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list
     if not text.isdigit() or int(text) < FEWEST:
         raise InputError(f"--data {spec}: shapes, or shapes:N of them in each domain, {FEWEST} or more")
     n, side = int(text), side or 32
-    memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
+    memory.require(12 * (2 * n + held_out) * side**2, f"{2 * n} drawings of {side}x{side}")
 
     @jax.jit
     def made(slot):
@@ -66,9 +66,12 @@ def _folders(root: Path, fit, held_out: int) -> tuple[dict, dict, list[str]]:
 
     (a, told), (b, more) = map(read, own)
     if {"testa", "testb"} <= set(names):
-        (c, _), (d, _) = read("testa"), read("testb")
+        (c, of_c), (d, of_d) = read("testa"), read("testb")
         n = min(len(c), len(d))
-        return {"a": a, "b": b}, {"a": c[:n], "b": d[:n]}, told + more
+        told += [*more, *of_c, *of_d, "testA and testB are held out, whatever --held-out says"]
+        if len(c) != len(d):
+            told.append(f"of testA's {len(c)} images and testB's {len(d)} the first {n} are taken")
+        return {"a": a, "b": b}, {"a": c[:n], "b": d[:n]}, told
     order = [np.random.default_rng(0).permutation(len(x)) for x in (a, b)]
     held = {k: x[rows[:held_out]] for k, x, rows in zip("ab", (a, b), order, strict=True)}
     kept = {k: x[rows[held_out:]] for k, x, rows in zip("ab", (a, b), order, strict=True)}

@@ -45,6 +45,9 @@ def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
             [path.relative_to(root / side).with_suffix("") for path in files.found(root / side)[0]]
             for side in SIDES
         ]
+        for side, own in zip(SIDES, names, strict=True):
+            if twice := sorted({name for name in own if own.count(name) > 1}):
+                raise InputError(f"--data folder:{root}: {side} has several images called {twice[0]}")
         for side, mine, others in (("A", *names), ("B", *names[::-1])):
             if alone := sorted(set(mine) - set(others)):
                 other = SIDES[side == "A"]

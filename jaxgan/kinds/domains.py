@@ -3,7 +3,6 @@ and with what another generator makes of that, of `a` again. Its samples are bot
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -12,14 +11,13 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.data import domains as read
 from jaxgan.kinds.kind import Judge, Kind, Made, NoOptions, Panel, taken
-from jaxgan.kinds.pairs import seen
+from jaxgan.kinds.pairs import of_each, seen
 from jaxgan.metrics import scores
 from jaxgan.metrics.full_reference import l1
 from jaxgan.metrics.reference import measure, reference
-from jaxgan.metrics.score import Sampling, Score, intervals, protocol
+from jaxgan.metrics.score import Sampling, Score
 
 ASKED = 64  # held-out images that a run is shown by
-GROUPS = 10  # of images, left out in turn for the intervals
 
 
 def load(cfg, data_dir: str | None) -> Dataset:
@@ -72,12 +70,12 @@ def judge(
 
     Args:
       real: other held-out images.
-      n: answers; one to each held-out image if not given.
+      n: answers, at most; one to each held-out image if not given.
     """
     check(data)
     held = data.held_out if real is None else real
     size = len(held["a"])
-    n = size if n is None else n
+    n = size if n is None else min(n, size)  # an answer is a function of the image
     b = Dataset(f"{data.name}, b", data["b"], data.facts)
     ref = reference(b)
     fd, partners = scores.name("fd", ref), data.facts.get("partners", False)
@@ -94,20 +92,13 @@ def judge(
         return {fd: scores.distance(ref, made.samples[:, 0])} | found
 
     def all_scores(made: Made, sampling: Sampling) -> list[Score]:
-        label = made.asked.get("label")
-        wanted = ["fd", *(["agreement"] if label is not None and data.classes else [])]
-        found, missed = scores.evaluate(ref, measure(ref, made.samples[:, 0], label), wanted, sampling)
         own = each(made)
         m = len(own["cycle_l1"])
-        by = partial(
-            protocol, sampling, reference=held, n_reference=m, n_fake=m, quantised="uint8", better="lower",
-            within=(0, 1), features="levels in [0, 1]",
-        )  # fmt: skip
-        mean = lambda rows: {name: float(x[rows].mean()) for name, x in own.items()}  # noqa: E731
-        value = mean(slice(None))
-        bounds = dict.fromkeys(own, (0, 1))
-        around = intervals(mean, value, m, bounds=bounds) if m >= 4 * GROUPS else {}
-        found += [Score(value[name], around.get(name), by(metric=name)) for name in own]
+        label = made.asked.get("label")
+        wanted = ["fd", *(["agreement"] if label is not None and data.classes else [])]
+        fake = measure(ref, made.samples[:m, 0], None if label is None else label[:m])
+        found, missed = scores.evaluate(ref, fake, wanted, sampling)
+        found += of_each(own, dict.fromkeys(own, ("lower", (0, 1))), sampling, held)
         return taken(found, missed)
 
     def remarks(made: Made, rows):

@@ -66,17 +66,41 @@ def ask(data: Dataset) -> dict[str, np.ndarray]:
 
 
 def figures(fake: np.ndarray, real: np.ndarray, again: np.ndarray | None = None) -> dict[str, float]:
-    """How near images uint8[N, H, W, C] are to their truths, how much detail they have, and how far apart two
-    answers to one input are (`variety`).
+    """How much detail images uint8[N, H, W, C] have beside their truths, and how far apart two answers to one
+    input are (`variety`).
 
     Args:
       again: other answers to the first inputs.
     """
-    found = {name: float(of(fake, real).mean()) for name, of in OF_PAIR.items()}
-    found["detail"] = detail_ratio(fake, real)
+    found = {"detail": detail_ratio(fake, real)}
     if again is not None:
         found["variety"] = float(l1(again, fake[: len(again)]).mean())
     return found
+
+
+def of_each(each: dict[str, np.ndarray], close: dict, sampling: Sampling, held: Dataset) -> list[Score]:
+    """The means of figures that each answer has, with their intervals.
+
+    Args:
+      each: [n] by name.
+      close: (better, within) by name.
+      held: what they are beside.
+    """
+    mean = lambda rows: {name: float(x[rows].mean()) for name, x in each.items()}  # noqa: E731
+    value, n = mean(slice(None)), len(next(iter(each.values())))
+    bounds = {name: close[name][1] for name in each}
+    around = intervals(mean, value, n, groups=GROUPS, bounds=bounds) if n >= 4 * GROUPS else {}
+    found = []
+    for name in each:
+        better, within = close[name]
+        to = _by(sampling, held, n)(metric=name, better=better, within=within, features="levels in [0, 1]")
+        found.append(Score(value[name], around.get(name), to))
+    return found
+
+
+def _by(sampling: Sampling, held: Dataset, n: int):
+    rest = {"quantised": "uint8", "examples": scores.described(held) if "image" in held.arrays else ""}
+    return partial(protocol, sampling, reference=held, n_reference=n, n_fake=n, **rest)
 
 
 def judge(
@@ -91,11 +115,12 @@ def judge(
 
     Args:
       real: other pairs to compare with.
-      n: answers; all held-out inputs and some of them twice if not given.
+      n: answers, at most; to all held-out inputs, and to some of them twice, if not given.
     """
     check(data)
     held = data.held_out if real is None else real
-    n = len(held["image"]) + min(AGAIN, len(held["image"])) if n is None else n
+    most = len(held["image"]) + min(AGAIN, len(held["image"]))
+    n = most if n is None else min(n, most)
     own = {name: data[name] for name in ("image", "label") if name in data.arrays}
     answers = Dataset(data.facts.get("images", data.name), own, data.facts, resized=data.resized)
     right = None
@@ -108,10 +133,6 @@ def judge(
     fd = scores.name("fd", ref)
     first = min(n, len(held["image"]))
 
-    def seen_by(made: Made) -> dict[str, float]:
-        again = made.samples[first:][:AGAIN] if len(made.samples) > first else None
-        return figures(made.samples[:first], made.asked["image"][:first], again)
-
     def watch(made: Made) -> dict[str, float]:
         fake, truth = made.samples[:first], made.asked["image"][:first]
         return {fd: scores.distance(ref, fake), "l1": float(l1(fake, truth).mean())}
@@ -122,24 +143,16 @@ def judge(
         fake = measure(ref, images, None if label is None else label[:first])
         wanted = ["fd", *(["agreement"] if right is not None and label is not None else [])]
         found, missed = scores.evaluate(ref, fake, wanted, sampling)
-        by = partial(
-            protocol, sampling, reference=held, n_reference=first, n_fake=first, quantised="uint8",
-            examples=scores.described(held),
-        )  # fmt: skip
         each = {name: of(images, truth) for name, of in OF_PAIR.items()}
-        mean = lambda rows: {name: float(x[rows].mean()) for name, x in each.items()}  # noqa: E731
-        bounds = {name: within for name, (_, within) in CLOSE.items()}
-        value = mean(slice(None))
-        around = intervals(mean, value, first, bounds=bounds) if first >= 4 * GROUPS else {}
-        for name, (better, within) in CLOSE.items():
-            to = by(metric=name, better=better, within=within, features="levels in [0, 1]")
-            found.append(Score(value[name], around.get(name), to))
-        rest = {name: x for name, x in seen_by(made).items() if name not in each}
+        found += of_each(each, CLOSE, sampling, held)
+        again = made.samples[first:][:AGAIN] if len(made.samples) > first else None
         of = {"detail": "what a Gaussian of 1 pixel takes away, its energy over the truths'",
               "variety": "l1 between two answers to one input"}  # fmt: skip
         better = {"detail": "nearer to 1", "variety": "higher"}
-        for name, x in rest.items():
-            to = by(metric=name, better=better[name], within=(0, None), features=of[name])
+        for name, x in figures(images, truth, again).items():
+            to = _by(sampling, held, first)(
+                metric=name, better=better[name], within=(0, None), features=of[name]
+            )
             found.append(Score(x, None, to))
         return taken(found, missed)
 

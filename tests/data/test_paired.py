@@ -136,6 +136,10 @@ def test_files_that_are_no_pairs_are_named(tmp_path, colours):
     (tmp_path / "p" / "A" / "9.png").unlink()
     with pytest.raises(InputError, match=r"1 images of B have none of their name in A \(x\)"):
         pairs.load(f"folder:{tmp_path / 'p'}", held_out=4)
+    _two_folders(tmp_path / "twice", (a, b))
+    Image.fromarray(a[3]).save(tmp_path / "twice" / "A" / "3.bmp")
+    with pytest.raises(InputError, match="A has several images called 3"):
+        pairs.load(f"folder:{tmp_path / 'twice'}", held_out=4)
     _side_by_side(tmp_path / "q", (a, b[:, :, :-1]))
     with pytest.raises(InputError, match="images of 15x8 are not two of one width, A|B"):
         pairs.load(f"folder:{tmp_path / 'q'}", held_out=4)

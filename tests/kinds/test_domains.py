@@ -11,10 +11,11 @@ from PIL import Image
 from experiments import cyclegan
 from jaxgan import cli, records, sampling, train
 from jaxgan.config import InputError
+from jaxgan.data import Dataset, shapes
 from jaxgan.data import domains as read
-from jaxgan.data import shapes
 from jaxgan.kinds import Made
 from jaxgan.kinds.domains import domains
+from jaxgan.metrics import judge as judges
 from jaxgan.metrics.score import Sampling
 from jaxgan.train import Loop
 
@@ -78,6 +79,7 @@ def test_folders_and_two_sets(tmp_path):
     data = read.load(f"folder:{tmp_path}")
     assert (len(data["a"]["image"]), len(data["b"]["image"]), len(data.held_out["a"])) == (9, 12, 4)
     assert not data.facts["partners"]
+    assert "of testA's 4 images and testB's 5 the first 4 are taken" in data.remarks
     both = read.load(f"digits;folder:{tmp_path / 'trainB'}", image_size=8, channels=1, held_out=5)
     assert (len(both["a"]["image"]), len(both["b"]["image"])) == (1792, 7)
 
@@ -131,7 +133,10 @@ def test_partners_score_best(data):
     assert of["input"]["l1"] > 0.1
     name = "fcd_shapes_b"
     assert of["partner"][name] < 0.8 * of["input"][name]
-    assert 0 < of["partner"]["agreement"] <= 1
+    right = judges.cached(Dataset("shapes, b", data["b"], data.facts))
+    told = judges.judge(right, asked["b"])[0].argmax(1)
+    assert of["partner"]["agreement"] == pytest.approx((told == asked["label"]).mean())
+    assert domains.judge(data, n=10_000).n == 230
     facts, _ = judge.remarks(made, [])
     assert facts["l1_of_the_input"] == pytest.approx(of["input"]["l1"])
 

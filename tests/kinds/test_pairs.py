@@ -216,6 +216,16 @@ def test_what_cannot_be_translated_is_a_line(trained, data, tmp_path):
     ]:
         with pytest.raises(InputError, match=re.escape(told)):
             _translate(path, tmp_path / source, tmp_path / out)
+    for name in ("x.png", "x.bmp"):
+        (tmp_path / "twice").mkdir(exist_ok=True)
+        Image.fromarray(colour).save(tmp_path / "twice" / name)
+    with pytest.raises(InputError, match="two images of one folder have one name"):
+        _translate(path, tmp_path / "twice", tmp_path / "new")
+    before = (tmp_path / "odd.png").read_bytes()
+    with pytest.raises(SystemExit) as e:
+        cli.main(["translate", str(path), str(tmp_path / "odd.png"), "--out", str(tmp_path / "odd.png")])
+    assert e.value.code == 2
+    assert (tmp_path / "odd.png").read_bytes() == before
     with pytest.raises(InputError, match="variants is 0"):
         jaxgan.load(path).translate(data.held_out["input"][:1], variants=0)
 
