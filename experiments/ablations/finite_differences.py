@@ -15,9 +15,9 @@ sign-flip p; milliseconds a step of one run alone, the two in turn, medians of t
 | finite | 3.32 | 3.10 to 3.56 | x 0.780 | 0.701 to 0.868 | 0.0039 | 11.8 |
 
 The cheap one is not the worse one here, but the better: at the end in 95 of 100 pairs of seeds, and in the
-mean from step 500 on. A step takes 0.94 times as long (0.90 to 0.97); at equal time, 3000 steps against 2800,
-the exact one has about 4.5, between its scores at 2500 and 3000. Why is not known. Five seeds of another time,
-0.861 (0.718 to 1.03), had not told the two apart.
+mean from step 500 on. A step takes 0.94 times as long (0.90 to 0.97); at equal time, 3000 steps against
+2800, the exact one has about 4.5, between its scores at 2500 and 3000. Why is not known. Five seeds of
+another time, 0.861 (0.718 to 1.03), had not told the two apart.
 """
 
 from experiments import toolbox
