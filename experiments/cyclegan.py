@@ -78,16 +78,18 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         return {"params": of_g}, {"params": of_d}, extra
 
     def g_loss(params, state, batch, key):
-        real = images(batch)
-        fake = {"a": made(params, "a", real["b"]), "b": made(params, "b", real["a"])}
+        real, fake, same = images(batch), {}, {}
+        for side, other in (("a", "b"), ("b", "a")):
+            both = made(params, side, jnp.concatenate([real[other], real[side]]))
+            fake[side], same[side] = jnp.split(both, 2)
         back = {"a": made(params, "a", fake["b"]), "b": made(params, "b", fake["a"])}
         says = {side: judged(state.d.params, side, fake[side]) for side in sides}
         # Squares without the half of the game's loss, as the weights 10 and 5 are meant for.
         game = sum(2 * least_squares.g(says[side], says[side]).mean() for side in sides)
         cycle = sum(absolute(back[side], real[side]).mean() for side in sides)
-        same = sum(absolute(made(params, side, real[side]), real[side]).mean() for side in sides)
-        loss = game + cfg.cycle * cycle + cfg.identity * same
-        return loss, (state, {"game": game, "cycle": cycle / 2, "identity": same / 2})
+        identity = sum(absolute(same[side], real[side]).mean() for side in sides)
+        loss = game + cfg.cycle * cycle + cfg.identity * identity
+        return loss, (state, {"game": game, "cycle": cycle / 2, "identity": identity / 2})
 
     def d_loss(params, state, batch, key):
         real, extra, metrics, loss = images(batch), {}, {}, 0.0
@@ -97,7 +99,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
             extra[side], shown = pool.exchanged(
                 state.extra[side], fold(key, "pool", side), batch["slot"], fake, axis=axis
             )
-            on_real, on_fake = judged(params, side, real[side]), judged(params, side, shown)
+            on_real, on_fake = jnp.split(judged(params, side, jnp.concatenate([real[side], shown])), 2)
             loss += least_squares.d(on_real, on_fake).mean()
             metrics |= {
                 f"accuracy_real_{side}": (on_real > 0.5).mean(),
