@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jaxgan import plots
 from jaxgan.config import InputError
@@ -12,6 +12,7 @@ from jaxgan.data import files, sources
 from jaxgan.sampling import Generator
 
 SUFFIX = {"image": ".png", "folder": "", "npz": ".npz"}
+GREY = 128  # what is given in a hole, as the task `hole` has it
 
 
 class Source(NamedTuple):
@@ -20,17 +21,20 @@ class Source(NamedTuple):
     form: Literal["image", "folder", "npz"]
     names: list[Path]  # of files, below the folder
     images: list[np.ndarray]  # uint8[H, W, C] each, of any sizes
+    holes: list[np.ndarray | None]  # bool[H, W] each, where a picture is more than half transparent
 
 
-def _opened(path: Path) -> np.ndarray:
-    """An image as a viewer shows it, uint8[H, W, 1 or 3]."""
+def _opened(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """An image as a viewer shows it, uint8[H, W, 1 or 3]; where it is transparent, if it can be."""
     try:
         with Image.open(path) as image:
             image.load()
-            shown = np.asarray(files.viewed(image))
+            shown, hole = np.asarray(files.viewed(image)), None
+            if image.has_transparency_data:
+                hole = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[..., 3] < 128
     except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as e:
         raise InputError(f"{path} cannot be read as an image ({str(e).partition(chr(10))[0]})") from None
-    return shown.reshape(*shown.shape[:2], -1)
+    return shown.reshape(*shown.shape[:2], -1), hole
 
 
 def read(path: Path) -> Source:
@@ -41,7 +45,8 @@ def read(path: Path) -> Source:
     """
     if path.is_dir():
         found, _ = files.found(path)
-        return Source("folder", [p.relative_to(path) for p in found], [_opened(p) for p in found])
+        images, holes = zip(*map(_opened, found), strict=True)
+        return Source("folder", [p.relative_to(path) for p in found], list(images), list(holes))
     if not path.exists():
         raise InputError(f"{path} is neither an image nor a folder, and there is no such file")
     if path.suffix == ".npz":
@@ -51,8 +56,9 @@ def read(path: Path) -> Source:
             raise InputError(f"{path} has no array 'input' or 'image', but {', '.join(arrays)}")
         images = arrays[name]
         images = images[..., None] if images.ndim == 3 else images
-        return Source("npz", [path], list(images))
-    return Source("image", [Path(path.name)], [_opened(path)])
+        return Source("npz", [path], list(images), [None] * len(images))
+    image, hole = _opened(path)
+    return Source("image", [Path(path.name)], [image], [hole])
 
 
 def check_out(source: Source, out: Path) -> None:
@@ -67,8 +73,15 @@ def check_out(source: Source, out: Path) -> None:
         raise InputError(f"--out {out} is there already; name a new folder")
 
 
-def _fitting(image: np.ndarray, channels: int, name: Path) -> np.ndarray:
-    """An image with as many channels as the generator is given: grey as colours, but no other."""
+def _fitting(image: np.ndarray, hole: np.ndarray | None, channels: int, name: Path) -> np.ndarray:
+    """An image with as many channels as the generator is given: grey as colours, transparency as a hole, no
+    other."""
+    if channels in (2, 4) and image.shape[-1] != channels:
+        if hole is None or not hole.any():
+            raise InputError(f"{name} has no hole: make transparent what is to be filled")
+        seen = _fitting(image, None, channels - 1, name)
+        hole = hole[..., None]
+        return np.concatenate([np.where(hole, GREY, seen), 255 * hole], -1).astype(np.uint8)
     if image.shape[-1] == 1 and channels == 3:
         return np.repeat(image, 3, -1)
     if image.shape[-1] == 3 and channels == 1 and (image == image[..., :1]).all():
@@ -91,7 +104,8 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
     asked = (generator.asked or {}).get(generator.gan.condition)
     channels = asked.shape[-1] if asked is not None and asked.ndim == 4 else 1
     names = source.names * (len(source.images) if source.form == "npz" else 1)
-    images = [_fitting(x, channels, name) for x, name in zip(source.images, names, strict=True)]
+    each = zip(source.images, source.holes, names, strict=True)
+    images = [_fitting(image, hole, channels, name) for image, hole, name in each]
     answers: dict[int, np.ndarray] = {}
     for size in dict.fromkeys(x.shape for x in images):
         rows = [i for i, x in enumerate(images) if x.shape == size]

@@ -20,7 +20,12 @@ from jaxgan.metrics.score import Sampling, Score, intervals, protocol
 ASKED = 64  # held-out pairs that a run is shown by
 AGAIN = 100  # inputs that are answered twice for a score, at most
 GROUPS = 10  # of pairs, left out in turn for the intervals
-CLOSE = {"l1": ("lower", (0, 1)), "psnr": ("higher", (0, None)), "ssim": ("higher", (0, 1))}
+CLOSE = {
+    "l1": ("lower", (0, 1)),
+    "psnr": ("higher", (0, None)),
+    "ssim": ("higher", (0, 1)),
+    "psnr_hole": ("higher", (0, None)),
+}
 OF_PAIR = {"l1": l1, "psnr": psnr, "ssim": ssim}
 
 
@@ -63,6 +68,14 @@ def ask(data: Dataset) -> dict[str, np.ndarray]:
     return {name: of[name][:ASKED] for name in ("input", "image")} | (
         {"label": of["label"][:ASKED]} if "label" in of.arrays else {}
     )
+
+
+def hole(given: np.ndarray, images: np.ndarray) -> np.ndarray | None:
+    """Where images uint8[N, H, W, C] are to be filled in, bool[N, H, W, 1]: the channel that what is given
+    has more than they, if it has, as of the task `hole`."""
+    if given.shape != (*images.shape[:3], images.shape[3] + 1):
+        return None
+    return given[..., -1:] > 127
 
 
 def figures(fake: np.ndarray, real: np.ndarray, again: np.ndarray | None = None) -> dict[str, float]:
@@ -144,6 +157,9 @@ def judge(
         wanted = ["fd", *(["agreement"] if right is not None and label is not None else [])]
         found, missed = scores.evaluate(ref, fake, wanted, sampling)
         each = {name: of(images, truth) for name, of in OF_PAIR.items()}
+        inside = hole(made.asked["input"][:first], truth)
+        if inside is not None:
+            each["psnr_hole"] = psnr(images, truth, inside)
         found += of_each(each, CLOSE, sampling, held)
         again = made.samples[first:][:AGAIN] if len(made.samples) > first else None
         of = {"detail": "what a Gaussian of 1 pixel takes away, its energy over the truths'",
@@ -160,6 +176,10 @@ def judge(
         mean = np.broadcast_to(data["image"].mean(0).round().astype(np.uint8), held["image"].shape)
         facts = {"l1_of_the_mean_image": float(l1(mean, held["image"]).mean())}
         lines = [f"the mean image has l1 {facts['l1_of_the_mean_image']:.4f}"]
+        inside = hole(held["input"], held["image"])
+        if inside is not None:
+            facts["psnr_hole_of_the_mean_image"] = float(psnr(mean, held["image"], inside).mean())
+            lines.append(f"filled by the mean image, psnr_hole {facts['psnr_hole_of_the_mean_image']:.2f} dB")
         if held["input"].shape == held["image"].shape:
             facts["l1_of_the_input"] = float(l1(held["input"], held["image"]).mean())
             lines.append(f"the input itself has l1 {facts['l1_of_the_input']:.4f}")
@@ -220,8 +240,8 @@ def _write_npz(path, made: Made, facts, columns) -> None:
 
 @dataclass(frozen=True)
 class Options(NoOptions):
-    """Score a run's checkpoints by its held-out pairs: l1, psnr and ssim to the truth, detail, variety, and
-    the features' Frechet distance."""
+    """Score a run's checkpoints by its held-out pairs: l1, psnr and ssim to the truth, psnr_hole where a hole
+    is filled, detail, variety, and the features' Frechet distance."""
 
 
 pairs = Kind(

@@ -23,9 +23,20 @@ def l1(a, b) -> np.ndarray:
     return np.abs(_apart(a, b)).mean((1, 2, 3), dtype=np.float64)
 
 
-def psnr(a, b) -> np.ndarray:
-    """The peak signal-to-noise ratio in dB, of all channels together, at most 100."""
-    return -10 * np.log10(np.maximum(np.square(_apart(a, b)).mean((1, 2, 3), dtype=np.float64), SURE))
+def psnr(a, b, within=None) -> np.ndarray:
+    """The peak signal-to-noise ratio in dB, of all channels together, at most 100.
+
+    Args:
+      within: bool[N, H, W, 1], where to look; everywhere if not given. NaN where there is nothing to look at.
+    """
+    square = np.square(_apart(a, b))
+    if within is None:
+        mean = square.mean((1, 2, 3), dtype=np.float64)
+    else:
+        within = np.broadcast_to(within, square.shape)
+        n = within.sum((1, 2, 3))
+        mean = np.where(n > 0, (square * within).sum((1, 2, 3), dtype=np.float64) / np.maximum(n, 1), np.nan)
+    return -10 * np.log10(np.maximum(mean, SURE))
 
 
 def ssim(a, b) -> np.ndarray:

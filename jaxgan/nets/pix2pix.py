@@ -90,6 +90,23 @@ class Generator(_Net):
         return jnp.tanh(x.astype(jnp.float32))
 
 
+class Filled(nn.Module):
+    """z, image [B, H, W, C + 1], the last channel 1 in a hole and -1 elsewhere -> f32[B, H, W, C]: what a
+    network answers in the hole, and the image itself, bit for bit, around it (Pathak et al. 2016)."""
+
+    net: nn.Module
+
+    @nn.compact
+    def __call__(self, z, image, *, train: bool):
+        answer = self.net(z, image, train=train)
+        if image.shape != (*answer.shape[:-1], answer.shape[-1] + 1):
+            c, given = answer.shape[-1], image.shape[-1]
+            raise ValueError(
+                f"a hole is told by a last channel beside the {c} of the answer; there are {given}"
+            )
+        return jnp.where(image[..., -1:] > 0, answer, image[..., :-1])
+
+
 class Discriminator(_Net):
     """Images [B, H, W, C], and the images that they answer to, if any -> logits f32[B, h, w], one a patch.
 

@@ -135,7 +135,10 @@ def _canonical_conv(x, w, geo, precision):
     x, padding = _cropped(x, geo.padding)
     c, o = w.shape[-2:]
     if c % 2 and c > 1 and 16 < o <= 32:
-        x, w = jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, 1)]), jnp.pad(w, [*[(0, 0)] * (w.ndim - 2), (0, 1), (0, 0)])
+        x, w = (
+            jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, 1)]),
+            jnp.pad(w, [*[(0, 0)] * (w.ndim - 2), (0, 1), (0, 0)]),
+        )
     more = o < 8 and c > o and geo.stride[-1] == 1 and not any(map(any, padding))
     if more:
         padding[-1] = (0, 1)

@@ -42,3 +42,13 @@ def test_bad_input_is_told():
     for a, b in ((REAL, REAL[:5]), (REAL / 255, REAL), (REAL[0], REAL[0])):
         with pytest.raises(ValueError, match="images must be pairs"):
             l1(a, b)
+
+
+def test_psnr_of_a_part_is_that_of_the_part_alone():
+    within = np.zeros((6, 16, 16, 1), bool)
+    within[:, 3:9, 2:7] = True
+    found = psnr(REAL, NEAR, within)
+    np.testing.assert_allclose(found, psnr(REAL[:, 3:9, 2:7], NEAR[:, 3:9, 2:7]), rtol=1e-5)
+    assert (abs(found - psnr(REAL, NEAR)) > 1e-3).all()
+    within[0] = False
+    assert np.isnan(psnr(REAL, NEAR, within)[0])

@@ -95,3 +95,16 @@ def test_a_size_that_is_not_halved_so_often_is_refused():
     net = pix2pix.Generator(width=4, depth=4)
     with pytest.raises(ValueError, match="depth 4 takes sides that are multiples of 16, not 24x16"):
         jax.eval_shape(lambda: net.init(jax.random.key(0), _keys(1), jnp.zeros((1, 24, 16, 1)), train=True))
+
+
+def test_what_is_around_a_hole_stays_as_it_is():
+    net = pix2pix.Filled(pix2pix.Generator(width=2, depth=2, channels=1))
+    z, image = _keys(2), jax.random.normal(jax.random.key(0), (2, 8, 8, 2))
+    variables = net.init(jax.random.key(1), z, image, train=True)
+    made = net.apply(variables, z, image, train=False)
+    around = image[..., 1] <= 0
+    np.testing.assert_array_equal(made[..., 0][around], image[..., 0][around])
+    answer = net.net.apply({"params": variables["params"]["net"]}, z, image, train=False)
+    np.testing.assert_allclose(made[..., 0][~around], answer[..., 0][~around], rtol=1e-6)
+    with pytest.raises(ValueError, match="a last channel beside the 1 of the answer; there are 3"):
+        net.init(jax.random.key(1), z, jnp.zeros((2, 8, 8, 3)), train=True)

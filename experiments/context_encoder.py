@@ -1,0 +1,78 @@
+"""The context encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379): what was in an image's hole.
+
+    python -m experiments.context_encoder --data tfds:fashion_mnist --data-dir DIR --channels 1
+
+Only the hole is replaced. Where the authors' network narrows to one vector, this is the U-Net of pix2pix.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+import optax
+
+from experiments.pix2pix import halved, noise, weighted
+from jaxgan import train
+from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
+from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.pairs import pairs
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.nets import pix2pix
+from jaxgan.terms import Term
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """The context encoder."""
+
+    data: str = "shapes"  # a set of images
+    task: str = "hole:12"  # hole:SIDE, or hole:SIDE,anywhere
+    backwards: bool = False
+    arrays: str = "input,image"  # A and B in an npz file of pairs, A with a mask as its last channel
+    held_out: Count = 500  # images that are not trained on
+    split: str = "train"
+    image_size: Count = 32
+    channels: int | None = None  # 1 or 3; the data's own if not given
+    batch_size: Count = 16
+    steps: Natural = 4000
+    n_critic: Count = 1
+    seed: Seed = 0
+    lr: Rate = 1e-3
+    adversarial: Rate = 0.2  # the weight of the game; 0: a hole is filled by squares alone
+    l2: Rate = 100.0  # of the squares within the hole
+    g_width: Count = 16
+    d_width: Count = 32
+    layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
+    dropout: Decay = 0.0
+    norm: Literal["instance", "batch"] = "instance"
+
+
+def squares(seen):
+    """The mean squared error within each hole, [B]."""
+    inside = seen.batch["input"][..., -1:] > 0
+    wrong = jnp.where(inside, (seen.fake - seen.real) ** 2, 0).sum((1, 2, 3))
+    return wrong / jnp.maximum(inside.sum((1, 2, 3)) * seen.real.shape[-1], 1)
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.task and not cfg.task.startswith("hole"):
+        raise InputError(f"--task {cfg.task}: a context encoder fills a hole:SIDE or hole:SIDE,anywhere")
+    depth = max(2, (cfg.image_size & -cfg.image_size).bit_length() - 3)
+    options = {"norm": cfg.norm, "axis": axis}
+    net = pix2pix.Generator(cfg.g_width, depth=depth, channels=cfg.channels, dropout=cfg.dropout, **options)
+    gan = two_player(
+        pix2pix.Filled(net),
+        pix2pix.Discriminator(cfg.d_width, layers=cfg.layers, **options),
+        loss=weighted(halved(non_saturating), cfg.adversarial),
+        latent=noise,
+        condition="input",
+        g_terms={"l2": Term(squares, cfg.l2)},
+    )
+    adam = optax.adam(cfg.lr, b1=0.5)
+    return gan, Optimizers(adam, adam)
+
+
+if __name__ == "__main__":
+    train.main(Config, make, pairs)

@@ -1,0 +1,106 @@
+"""Holes in images, and a run of the context encoder that fills them."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxgan
+from experiments import context_encoder
+from jaxgan import cli, sampling, train
+from jaxgan.config import InputError
+from jaxgan.kinds.pairs import hole, pairs
+from jaxgan.train import Loop
+
+TINY = {"data": "digits", "image_size": 16, "channels": 1, "held_out": 150, "batch_size": 8, "steps": 8}
+TINY |= {"task": "hole:6,anywhere", "g_width": 4, "d_width": 4, "layers": 1}
+OFTEN = {"chunk": 4, "log_every": 4, "sample_every": 4, "evaluate_every": 4, "checkpoint_every": 4}
+
+
+def _start(out, name="a", devices=1, **config):
+    cfg = context_encoder.Config(**{**TINY, **config})
+    return train.start(cfg, Loop(name=name, out=str(out), devices=devices, **OFTEN), pairs)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of eight steps: its folder and what was scored."""
+    out = tmp_path_factory.mktemp("holes")
+    return out / "context_encoder" / "a", _start(out)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """Held-out inputs and their truths."""
+    data = pairs.load(context_encoder.Config(**TINY), None)
+    return data.held_out["input"], data.held_out["image"]
+
+
+def test_only_the_hole_is_replaced(trained, given):
+    images, truth = given
+    made = jaxgan.load(trained[0]).translate(images)
+    inside = np.broadcast_to(hole(images, truth), truth.shape)
+    assert inside.sum() == 36 * len(truth)
+    np.testing.assert_array_equal(made[~inside], truth[~inside])
+    assert (made[inside] != truth[inside]).mean() > 0.5
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)  # and every level there is
+    every = np.concatenate([levels, np.zeros_like(levels)], -1)
+    np.testing.assert_array_equal(jaxgan.load(trained[0]).translate(every), levels)
+
+
+def test_it_is_scored_within_the_hole(trained, given):
+    path, result = trained
+    found = {score["name"]: score["value"] for score in result["scores"]}
+    made = sampling.load(path, 8).translate(
+        given[0]
+    )  # of other noise, which a generator without dropout ignores
+    inside = hole(*given)
+    square = np.square((made / 255 - given[1] / 255) * inside).sum((1, 2, 3)) / 36
+    assert found["psnr_hole"] == pytest.approx((-10 * np.log10(square)).mean(), rel=1e-5)
+    assert found["psnr"] > found["psnr_hole"] + 5
+    assert hole(given[1], given[1]) is None
+
+
+def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
+    path, _ = trained
+    _start(tmp_path, steps=4)
+    train.resume(tmp_path / "context_encoder" / "a", steps=8)
+    both = [sampling.load(p, 8, critic=True) for p in (path, tmp_path / "context_encoder" / "a")]
+    jax.tree.map(np.testing.assert_array_equal, *((g.variables, g.d_variables) for g in both))
+    _start(tmp_path, "two", devices=2)
+    one, two = (
+        jaxgan.load(p).sample(jax.random.key(0), 8) for p in (path, tmp_path / "context_encoder" / "two")
+    )
+    np.testing.assert_allclose(two, one, atol=1e-3)
+
+
+def test_what_is_transparent_in_a_picture_is_filled(trained, given, tmp_path):
+    path, _ = trained
+    images, truth = given
+    alpha = 255 - images[0, ..., 1]
+    grey = truth[0, ..., 0]
+    Image.fromarray(np.stack([grey, grey, grey, alpha], -1)).save(tmp_path / "in.png")
+    cli.main(["translate", str(path), str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png")])
+    made = np.asarray(Image.open(tmp_path / "out.png"))
+    np.testing.assert_array_equal(made, jaxgan.load(path).translate(images[:1])[0, ..., 0])
+    np.testing.assert_array_equal(made[alpha > 0], grey[alpha > 0])
+    Image.fromarray(grey).save(tmp_path / "whole.png")
+    with pytest.raises(SystemExit) as e:
+        cli.main(["translate", str(path), str(tmp_path / "whole.png"), "--out", str(tmp_path / "x.png")])
+    assert e.value.code == 2
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"task": "edges"}, "--task edges: a context encoder fills a hole:SIDE or hole:SIDE,anywhere"),
+        ({"task": "hole:17"}, "--task hole:17: the hole lies outside images of 16x16"),
+    ],
+)
+def test_bad_input_is_told(config, told, tmp_path):
+    with pytest.raises(InputError, match=re.escape(told)):
+        _start(tmp_path, **config)
+    assert not any(tmp_path.iterdir())
