@@ -7,35 +7,32 @@ out is scored by it.
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import memory
 from jaxgan.config import InputError
-from jaxgan.data import files, pairs, shapes, sources, tasks
+from jaxgan.data import drawings, files, pairs, shapes, sources
 from jaxgan.data.dataset import Dataset
 
 FEWEST = 4  # images of each domain, trained on and held out
 
 
 def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list[str]]:
-    """Plain shapes, and others recoloured and chequered; of those held out both."""
-    _, _, text = spec.partition(":")
-    text = text or str(pairs.DRAWN)
-    if not text.isdigit() or int(text) < FEWEST:
-        raise InputError(f"--data {spec}: shapes, or shapes:N of them in each domain, {FEWEST} or more")
-    n, side = int(text), side or 32
+    """Plain shapes on grey, and others of complementary colours and chequered; of those held out both.
+
+    A kind has its own colour in each domain. Were colours drawn apart from kinds, any exchange of them would
+    be as good an answer as the true one.
+    """
+    n, side = drawings.counted(spec, FEWEST), side or 32
     memory.require(12 * (2 * n + held_out) * side**2, f"{2 * n} drawings of {side}x{side}")
 
-    @jax.jit
-    def made(slot):
-        scene = shapes.scenes(jax.random.key(0), slot, textures=("plain",))
-        both = shapes.draw(scene, side), shapes.draw(shapes.recoloured(scene), side)
-        return *(jnp.round(x * 255).astype(jnp.uint8) for x in both), scene.kind[:, 0]
+    def draw(slot):
+        scene = shapes.scenes(
+            jax.random.key(0), slot, by_kind=True, textures=("plain",), backgrounds=("grey",)
+        )
+        return shapes.draw(scene, side), shapes.draw(shapes.recoloured(scene), side), scene.kind[:, 0]
 
-    whole = 2 * n + held_out
-    parts = [made(jnp.arange(first, first + tasks.BATCH)) for first in range(0, whole, tasks.BATCH)]
-    a, b, kind = (np.concatenate(x)[:whole] for x in zip(*jax.device_get(parts), strict=True))
+    a, b, kind = drawings.drawn(draw, 2 * n + held_out)
     held = {"a": a[2 * n :], "b": b[2 * n :], "label": kind[2 * n :]}
     return {"a": a[:n], "b": b[n : 2 * n], "label": {"a": kind[:n], "b": kind[n : 2 * n]}}, held, []
 
@@ -91,10 +88,10 @@ def load(
     """Reads two domains.
 
     Args:
-      spec: `shapes` (plain drawings, and others of complementary colours and chequered; `shapes:N`), whose
-        partners are known; `folder:PATH` with trainA and trainB, and testA and testB if they are there;
-        `npz:PATH` of two arrays of pairs, which are parted so that none is seen in both; or two sets as
-        `sources.load` has them, `SPEC;SPEC`.
+      spec: `shapes` (plain drawings, each kind of its colour, and others of complementary colours and
+        chequered; `shapes:N`), whose partners are known; `folder:PATH` with trainA and trainB, and testA
+        and testB if they are there; `npz:PATH` of two arrays of pairs, which are parted so that none is seen
+        in both; or two sets as `sources.load` has them, `SPEC;SPEC`.
       image_size, channels, data_dir: as of `sources.load`, of both.
       backwards: b is given and a asked for.
       arrays: the names of A and B in an npz file.

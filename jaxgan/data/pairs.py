@@ -7,17 +7,15 @@ on say nothing of how well a generator answers.
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from jaxgan import memory
 from jaxgan.config import InputError
-from jaxgan.data import files, shapes, sources, tasks
+from jaxgan.data import drawings, files, shapes, sources, tasks
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.sources import Fit
 
-DRAWN = 10_000  # of shapes, if nothing is said
 FEWEST = 4  # pairs that are held out at least
 SIDES = "A", "B"
 
@@ -99,23 +97,16 @@ def arrays_of(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], 
 
 def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
     """Drawings of shapes in the colours of their kinds, textured, on grey, and their outlines."""
-    _, _, text = spec.partition(":")
-    if not (text or "1").isdigit() or int(text or 1) < 1:
-        raise InputError(f"--data {spec}: shapes, or shapes:N of them")
-    n, side = int(text or DRAWN), side or 32
+    n, side = drawings.counted(spec), side or 32
     memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
 
-    @jax.jit
-    def made(slot):
+    def draw(slot):
         scene = shapes.scenes(
             jax.random.key(0), slot, by_kind=True, textures=shapes.TEXTURES[1:], backgrounds=("grey",)
         )
-        both = shapes.draw(scene, side), shapes.edges(scene, side)
-        return *(jnp.round(x * 255).astype(jnp.uint8) for x in both), scene.kind[:, 0]
+        return shapes.draw(scene, side), shapes.edges(scene, side), scene.kind[:, 0]
 
-    size = min(n, tasks.BATCH)
-    parts = [made(jnp.arange(first, first + size)) for first in range(0, n, size)]
-    image, outline, kind = (np.concatenate(x)[:n] for x in zip(*jax.device_get(parts), strict=True))
+    image, outline, kind = drawings.drawn(draw, n)
     arrays = {"B": image, "label": kind}
     arrays["A"] = outline if task == "edges" else tasks.given(tasks.named(task), image)
     return arrays, shapes.KINDS, ["the edges are the drawings' own outlines"] if task == "edges" else []

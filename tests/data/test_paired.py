@@ -119,7 +119,7 @@ def test_shapes_and_their_outlines():
         ("digits", {"task": "hole:20"}, "--task hole:20: the hole lies outside images of 8x8"),
         ("folder:nowhere", {}, "--data folder:nowhere is not a folder"),
         ("npz:nowhere.npz", {}, "--data npz:nowhere.npz is not a file"),
-        ("shapes:no", {"task": "edges"}, "--data shapes:no: shapes, or shapes:N of them"),
+        ("shapes:no", {"task": "edges"}, "--data shapes:no: shapes, or shapes:N of them, 1 or more"),
     ],
 )
 def test_bad_input_is_a_line(spec, options, told):

@@ -88,7 +88,7 @@ def test_folders_and_two_sets(tmp_path):
     ("spec", "options", "told"),
     [
         ("digits", {}, "--data digits: domains are shapes, folder:PATH, npz:PATH, or two sets, SPEC;SPEC"),
-        ("shapes:2", {}, "--data shapes:2: shapes, or shapes:N of them in each domain, 4 or more"),
+        ("shapes:2", {}, "--data shapes:2: shapes, or shapes:N of them, 4 or more"),
         (
             "shapes:50",
             {"held_out": 2},
@@ -165,8 +165,9 @@ def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, _state(path), _state(root))
     _start(tmp_path, "two", devices=2)
     _start(tmp_path, "other", seed=1)
-    # Rounding grows with the steps, since Adam takes it for a slope where there is none.
-    figures = [[row["g/loss"] for row in records.rows(p) if "g/loss" in row][:5] for p in (
+    # Rounding grows with the steps: Adam takes it for a slope where there is none, and the pool rounds to levels.
+    figures = [[row["g/loss"] for row in records.rows(p) if "g/loss" in row][:4] for p in (
         path, tmp_path / "cyclegan" / "two", tmp_path / "cyclegan" / "other")]  # fmt: skip
+    np.testing.assert_allclose(figures[1][:2], figures[0][:2], rtol=1e-5)
     np.testing.assert_allclose(figures[1], figures[0], rtol=1e-4)
     assert not np.allclose(figures[2], figures[0], rtol=1e-2)

@@ -1,5 +1,7 @@
 """Pairs of images: what is held out, asked, scored, shown and written, and a run of pix2pix."""
 
+import contextlib
+import io
 import json
 import re
 
@@ -34,10 +36,17 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def told():
+    """What a run prints."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, told):
     """A run of twelve steps: its folder and what was scored."""
     out = tmp_path_factory.mktemp("pairs")
-    return out / "pix2pix" / "a", _start(out)
+    with contextlib.redirect_stdout(told):
+        return out / "pix2pix" / "a", _start(out)
 
 
 def _leaves(path, step=12):
@@ -97,8 +106,9 @@ def test_sizes_and_masks_are_made_alike():
     np.testing.assert_array_equal(seen(image[..., :2], (4, 4)), np.repeat(image[..., :1], 3, 3))
 
 
-def test_a_run_leaves_what_it_promises(trained):
+def test_a_run_leaves_what_it_promises(trained, told):
     path, result = trained
+    assert f"more      jaxgan translate {path} INPUT --out OUTPUT" in told.getvalue()
     names = {score["name"] for score in result["scores"]}
     assert {"l1", "psnr", "ssim", "detail", "variety", "agreement", "fcd_digits"} <= names
     with Image.open(path / "samples.png") as picture:
