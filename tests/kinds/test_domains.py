@@ -165,7 +165,7 @@ def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, _state(path), _state(root))
     _start(tmp_path, "two", devices=2)
     _start(tmp_path, "other", seed=1)
-    # Rounding grows with the steps: Adam takes it for a slope where there is none, and the pool rounds to levels.
+    # Rounding grows: Adam takes it for a slope where there is none, and the pool rounds to levels.
     figures = [[row["g/loss"] for row in records.rows(p) if "g/loss" in row][:4] for p in (
         path, tmp_path / "cyclegan" / "two", tmp_path / "cyclegan" / "other")]  # fmt: skip
     np.testing.assert_allclose(figures[1][:2], figures[0][:2], rtol=1e-5)
