@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from experiments.pix2pix import absolute, noise
 from jaxgan import random
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
-from jaxgan.nets import dcgan, mlp, resnet
-from jaxgan.terms import penalty
+from jaxgan.nets import dcgan, mlp, pix2pix, resnet
+from jaxgan.terms import Term, penalty
 from jaxgan.two_player import two_player
 
 
@@ -44,6 +45,7 @@ class Case:
     latent: int
     loss: str = "non_saturating"
     penalty: str | None = None
+    l1: float | None = None  # of pairs: the weight of the answer's distance to the truth
     n_critic: int = 1
     betas: tuple[float, float] = (0.5, 0.999)
     layout: dict = field(default_factory=dict)
@@ -57,8 +59,10 @@ class Case:
         gan = two_player(
             *self.networks(dtype),
             loss=getattr(adversarial, self.loss),
-            latent=partial(random.normal, shape=(self.latent,)),
+            latent=partial(random.normal, shape=(self.latent,)) if self.l1 is None else noise,
+            condition=None if self.l1 is None else "input",
             d_terms=chosen[self.penalty],
+            g_terms={} if self.l1 is None else {"l1": Term(absolute, self.l1)},
         )
         adam = partial(optax.adam, 2e-4, *self.betas)
         return gan, Optimizers(adam(), adam())
@@ -67,7 +71,8 @@ class Case:
         """Real data of one step, [n_critic, B, ...], from a fixed key."""
         shape = (self.n_critic, self.batch, *self.shape)
         slot = jnp.broadcast_to(jnp.arange(self.batch), shape[:2])
-        return {"image": jnp.tanh(jax.random.normal(jax.random.key(1), shape)), "slot": slot}
+        drawn = lambda seed: jnp.tanh(jax.random.normal(jax.random.key(seed), shape))  # noqa: E731
+        return {"image": drawn(1), "slot": slot} | ({} if self.l1 is None else {"input": drawn(2)})
 
 
 _G4 = {"generator/Dense_0": ("out", (4, 4, 256))}
@@ -133,5 +138,14 @@ CASES = {
         shape=(2,),
         batch=256,
         latent=2,
+    ),
+    "h": Case(
+        "pix2pix 64x64x3, width 64, batch 8, without dropout",
+        1.2,
+        lambda t: (pix2pix.Generator(depth=6, dropout=0.0, dtype=t), pix2pix.Discriminator(dtype=t)),
+        shape=(64, 64, 3),
+        batch=8,
+        latent=0,
+        l1=100.0,
     ),
 }

@@ -162,7 +162,55 @@ class ResidualDiscriminator(Net):
         return self.SpectralDense_0(F.relu(x).sum((2, 3)))[:, 0]
 
 
+class UNet(Net):
+    def __init__(self, channels, depth, width=64):
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(depth)]
+        self.down = [
+            self.add("Conv", nn.Conv2d(c, o, 4, 2, 1))
+            for c, o in zip([channels, *widths], widths, strict=False)
+        ]
+        ups = [
+            (widths[-1], widths[-2]),
+            *((2 * c, o) for c, o in zip(widths[-2:0:-1], widths[-3::-1], strict=True)),
+        ]
+        self.up = [self.add("ConvTranspose", nn.ConvTranspose2d(c, o, 4, 2, 1)) for c, o in ups]
+        self.up += [self.add("ConvTranspose", nn.ConvTranspose2d(2 * width, channels, 4, 2, 1))]
+
+    def forward(self, z, x):
+        maps = []
+        for level, conv in enumerate(self.down):
+            x = conv(F.leaky_relu(x, 0.2) if level else x)
+            x = F.instance_norm(x) if 0 < level < len(self.down) - 1 else x
+            maps.append(x)
+        for up, skip in zip(self.up[:-1], maps[-2::-1], strict=True):
+            x = torch.cat([skip, F.instance_norm(up(F.relu(x)))], 1)
+        return torch.tanh(self.up[-1](F.relu(x)))
+
+
+class PatchDiscriminator(Net):
+    def __init__(self, channels, layers=3, width=64):
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(layers + 1)]
+        self.convs = [
+            self.add("Conv", nn.Conv2d(c, o, 4, 2 if level < layers else 1, 1))
+            for level, (c, o) in enumerate(zip([2 * channels, *widths], widths, strict=False))
+        ]
+        self.add("Conv", nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        self.last = getattr(self, f"Conv_{layers + 1}")
+
+    def forward(self, x, given):
+        x = torch.cat([given, x], 1)
+        for level, conv in enumerate(self.convs):
+            x = conv(x)
+            x = F.leaky_relu(F.instance_norm(x) if level else x, 0.2)
+        return self.last(x)[:, 0]
+
+
 def networks(name, case):
+    if name == "h":
+        size, _, channels = case.shape
+        return UNet(channels, size.bit_length() - 1), PatchDiscriminator(channels)
     if name == "a":
         return MlpGenerator(case.latent, (1, 28, 28)), MlpDiscriminator((1, 28, 28))
     if name == "d":
@@ -235,13 +283,14 @@ def load_vectors(net, vectors):
         norm._v.copy_(F.normalize(module.parametrizations.weight.original.flatten(1).T @ u, dim=0))
 
 
-def d_loss(case, g, d, real, z, mix):
-    """D's loss; `mix` [B] weighs the interpolation of the gradient penalty."""
+def d_loss(case, g, d, real, z, mix, *given):
+    """D's loss; `mix` [B] weighs the interpolation of the gradient penalty; `given` are images that both
+    players are given, if any."""
     with torch.no_grad():
-        fake = g(z)
+        fake = g(z, *given)
     if case.penalty == "r1":
         real = real.detach().requires_grad_()
-    real_logits, fake_logits = d(real), d(fake)
+    real_logits, fake_logits = d(real, *given), d(fake, *given)
     if case.loss == "hinge":
         return (F.relu(1 - real_logits) + F.relu(1 + fake_logits)).mean()
     if case.loss == "wasserstein":
@@ -258,37 +307,44 @@ def d_loss(case, g, d, real, z, mix):
     return loss
 
 
-def g_loss(case, g, d, z):
-    logits = d(g(z))
-    return F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
+def g_loss(case, g, d, z, real=None, *given):
+    fake = g(z, *given)
+    logits = d(fake, *given)
+    loss = F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
+    return loss if case.l1 is None else loss + case.l1 * (fake - real).abs().mean()
 
 
 class Trainer:
     """One mode: "eager", "channels_last" or "compile" (channels last, both losses compiled)."""
 
-    def __init__(self, name, case, mode, real, device):
+    def __init__(self, name, case, mode, real, device, given=None):
         self.case, self.device = case, device
         layout = {"memory_format": torch.contiguous_format}
         if mode != "eager" and len(case.shape) == 3:
             layout = {"memory_format": torch.channels_last}
         self.g, self.d = (net.to(device, **layout) for net in networks(name, case))
-        self.real = [x.to(device, **(layout if x.ndim == 4 else {})) for x in real]
+        ready = lambda x: x.to(device, **(layout if x.ndim == 4 else {}))  # noqa: E731
+        self.real = [(ready(x),) for x in real]
+        if given is not None:
+            self.real = [(*x, ready(y)) for x, y in zip(self.real, given, strict=True)]
         adam = dict(lr=2e-4, betas=case.betas, fused=True)
         self.g_opt = torch.optim.Adam(self.g.parameters(), **adam)
         self.d_opt = torch.optim.Adam(self.d.parameters(), **adam)
         compiled = torch.compile if mode == "compile" else lambda f: f
-        self.d_loss = compiled(lambda real, z, mix: d_loss(case, self.g, self.d, real, z, mix))
-        self.g_loss = compiled(lambda z: g_loss(case, self.g, self.d, z))
+        self.d_loss = compiled(
+            lambda z, mix, real, *given: d_loss(case, self.g, self.d, real, z, mix, *given)
+        )
+        self.g_loss = compiled(lambda z, *seen: g_loss(case, self.g, self.d, z, *seen))
 
     def step(self):
         n, device = self.case.batch, self.device
-        for real in self.real:
+        for seen in self.real:
             self.d_opt.zero_grad()
             z = torch.randn(n, self.case.latent, device=device)
-            self.d_loss(real, z, torch.rand(n, device=device)).backward()
+            self.d_loss(z, torch.rand(n, device=device), *seen).backward()
             self.d_opt.step()
         self.d.requires_grad_(False)
         self.g_opt.zero_grad()
-        self.g_loss(torch.randn(n, self.case.latent, device=device)).backward()
+        self.g_loss(torch.randn(n, self.case.latent, device=device), *seen).backward()
         self.g_opt.step()
         self.d.requires_grad_(True)

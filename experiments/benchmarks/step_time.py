@@ -60,7 +60,7 @@ from experiments.benchmarks.cases import CASES, Case
 from experiments.benchmarks.startup import cpu
 from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
-from jaxgan.nets import dcgan, resnet
+from jaxgan.nets import dcgan, pix2pix, resnet
 from jaxgan.nn import spectral
 from jaxgan.signals import reported
 
@@ -73,7 +73,7 @@ TOLERANCE = 1e-3
 class Config:
     """Times a training step in jaxgan and in PyTorch."""
 
-    cases: tuple[Literal["a", "b", "c", "d", "e", "f", "g"], ...] = tuple("abcdefg")  # which, by letter
+    cases: tuple[Literal["a", "b", "c", "d", "e", "f", "g", "h"], ...] = tuple("abcdefgh")  # which, by letter
     rounds: Count = 9  # how often each mode is timed; 7 or more for a median to quote
     seconds: Count = 1  # about how long one timing lasts
     linen: bool = True  # also flax.linen's convolutions in the scan
@@ -96,6 +96,8 @@ def _linen_convolutions():
     for module, name, layer in (
         (dcgan, "Conv", nn.Conv),
         (dcgan, "ConvTranspose", nn.ConvTranspose),
+        (pix2pix, "Conv", nn.Conv),
+        (pix2pix, "ConvTranspose", nn.ConvTranspose),
         (resnet, "Conv", nn.Conv),
         (resnet, "SpectralConv", LinenSpectralConv),
     ):
@@ -207,8 +209,10 @@ class Torch:
 
         torch.manual_seed(0)
         device = _device()
-        real = [in_torch.image(x) for x in case.batches()["image"]]
-        self.trainer, self.length = in_torch.Trainer(name, case, mode, real, device), length
+        batches = case.batches()
+        real, given = ([in_torch.image(x) for x in batches.get(k, ())] for k in ("image", "input"))
+        self.trainer = in_torch.Trainer(name, case, mode, real, device, given or None)
+        self.length = length
         start = time.perf_counter()
         self.trainer.step()
         _synchronize()
@@ -281,7 +285,9 @@ def disagreement(name: str) -> float:
             *layers, last = path.split("/")[1:]
             functools.reduce(dict.__getitem__, layers, tree)[last]["u"] = u
     key = random.fold(jax.random.key(0), "agreement")
-    z = wide(gan.latent(random.fold(key, "latent"), batch["slot"]))
+    z = jnp.zeros(len(batch["slot"]))  # of a game whose noise is dropout alone
+    if case.l1 is None:
+        z = wide(gan.latent(random.fold(key, "latent"), batch["slot"]))
     mix = (
         random.uniform(random.fold(key, "interpolate"), batch["slot"], (1, 1, 1))
         .reshape(-1)
@@ -295,6 +301,7 @@ def disagreement(name: str) -> float:
         tensors |= in_torch.load(net, _flat(side, params), case.layout)
     in_torch.load_vectors(d, {f"discriminator{path}": u for path, u in vectors.items()})
     real, z_torch, mix = in_torch.image(batch["image"]), in_torch.image(z), in_torch.image(mix)
+    given = [in_torch.image(batch["input"])] if "input" in batch else []
 
     worst = 0.0
     for side, loss_fn, params in (
@@ -305,9 +312,9 @@ def disagreement(name: str) -> float:
         for net in (g, d):
             net.zero_grad()
         theirs = (
-            in_torch.d_loss(case, g, d, real, z_torch, mix)
+            in_torch.d_loss(case, g, d, real, z_torch, mix, *given)
             if side == "discriminator"
-            else in_torch.g_loss(case, g, d, z_torch)
+            else in_torch.g_loss(case, g, d, z_torch, real, *given)
         )
         theirs.backward()
         worst = max(worst, abs(float(ours) - theirs.item()) / max(abs(float(ours)), 1e-3))

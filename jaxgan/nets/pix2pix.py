@@ -25,6 +25,8 @@ def _gains(key, shape, dtype=jnp.float32):
 
 def dropped(keys, x, rate: float):
     """x [B, ...] with elements at 0 and the others larger by as much; example i's by its key, keys [B]."""
+    if isinstance(rate, int | float) and rate == 0:
+        return x
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
     return jnp.where(kept, x / (1 - rate), 0)
 
