@@ -2,7 +2,6 @@
 of patches. Layers, sizes and counts of weights are those of the authors' code in PyTorch.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -44,8 +43,8 @@ class _Net(nn.Module):
             return UnkeptBatchNorm(axis_name=self.axis, scale_init=_gains)(x, train=train)
         return instance_norm(x) if self.norm == "instance" else x
 
-    def conv(self, features: int, stride: int, *, bias: bool, kind: Callable = Conv):
-        padding = "SAME" if stride == 2 else ((1, 1), (1, 1))
+    def conv(self, features: int, stride: int, *, bias: bool, transposed: bool = False):
+        kind, padding = ConvTranspose if transposed else Conv, "SAME" if stride == 2 else ((1, 1), (1, 1))
         options = {"use_bias": bias, "dtype": self.dtype, "kernel_init": _weights}
         return kind(features, (4, 4), (stride, stride), padding, **options)
 
@@ -82,13 +81,13 @@ class Generator(_Net):
             x = self.normalise(x, train) if 0 < level < self.depth - 1 else x
             maps.append(x)
         for level in range(self.depth - 2, -1, -1):
-            x = self.conv(widths[level], 2, bias=bias, kind=ConvTranspose)(nn.relu(x))
+            x = self.conv(widths[level], 2, bias=bias, transposed=True)(nn.relu(x))
             x = self.normalise(x, train)
             if self.depth - 2 - level < max(1, min(3, self.depth - 2)):
                 keys = jax.vmap(lambda key, level=level: fold(key, level))(z)
                 x = dropped(keys, x, self.dropout)
             x = jnp.concatenate([maps[level], x], -1)
-        x = self.conv(self.channels, 2, bias=True, kind=ConvTranspose)(nn.relu(x))
+        x = self.conv(self.channels, 2, bias=True, transposed=True)(nn.relu(x))
         return jnp.tanh(x.astype(jnp.float32))
 
 

@@ -99,6 +99,9 @@ DEPTHWISE = {**WINOGRAD, "groups": 3, "channels": (1, 2)}
 CROPPED = {**WINOGRAD, "padding": ((-1, 1), (5, 2)), "channels": (2, 3)}
 FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, CROPPED]
 
+PLAIN = {**WINOGRAD, "stride": (1, 1), "padding": ((0, 0), (0, 0))}
+DETOURS = [{**PLAIN, "channels": (32, 3)}, {**PLAIN, "channels": (3, 24)}]  # of `_canonical_conv`
+
 NARROW = [
     {**WINOGRAD, "channels": (3, 32)},
     {**CROPPED, "stride": (1, 1), "dilation": (2, 1), "kernel": (3, 2), "channels": (32, 2)},
@@ -112,6 +115,8 @@ NARROW = [
 @example(FORMS[2])
 @example(FORMS[3])
 @example({**WINOGRAD, "dilation": (2, 1), "groups": 2, "channels": (2, 3)})
+@example(DETOURS[0])
+@example(DETOURS[1])
 def test_values_and_two_derivatives(case):
     how = {k: case[k] for k in ("stride", "padding", "dilation", "groups")}
     _assert_equal(lambda x, w: conv(x, w, **how), lambda x, w: _native(x, w, **how), *_arrays(**case))
@@ -263,7 +268,7 @@ def test_lanes_are_a_loop_on_a_cpu_and_one_grouped_convolution_elsewhere():
     assert "feature_group_count = 2" not in _lowered(both, *args, platform="cpu")
 
 
-@pytest.mark.parametrize("case", [*FORMS[:3], *NARROW])
+@pytest.mark.parametrize("case", [*FORMS[:3], *NARROW, *DETOURS])
 def test_both_lowerings_are_equal(case):
     x, w = _arrays(**case)
     how = (case[k] for k in ("stride", "padding", "dilation", "groups"))
