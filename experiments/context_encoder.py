@@ -1,8 +1,26 @@
 """The context encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379): what was in an image's hole.
 
-    python -m experiments.context_encoder --data tfds:fashion_mnist --data-dir DIR --channels 1
+    python -m experiments.context_encoder --adversarial 0
+    python -m experiments.context_encoder --data tfds:fashion_mnist --data-dir DIR --channels 1 \\
+        --held-out 2000
 
 Only the hole is replaced. Where the authors' network narrows to one vector, this is the U-Net of pix2pix.
+
+Fashion-MNIST at 32 pixels with a hole of 12x12, 2000 of 60,000 images held out; medians and ranges of seeds 0
+to 2, by `jaxgan sweep context_encoder --set adversarial=0,2 --seeds 3` in 17 minutes beside other work on two
+cores of an Intel Xeon (family 6 model 207). `fcd` is the Frechet distance of a classifier's features to the
+images trained on, `psnr_hole` that of the hole's pixels alone.
+
+| | psnr_hole | fcd | detail |
+|---|---|---|---|
+| with the game | 19.73 (19.61 to 19.98) | 1.55 (1.50 to 1.58) | 0.94 (0.93 to 0.96) |
+| squares alone | 20.26 (20.01 to 20.66) | 2.18 (2.06 to 2.32) | 0.90 (0.89 to 0.90) |
+| biharmonic filling, by scikit-image 0.26 | 14.52 | | |
+| the mean image | 11.59 | | |
+| the mean of what is around | 9.30 | | |
+
+With a weight of 0.2 for the game the distance is 1.93 (seed 0). Published: a PSNR of 18.58 dB in holes of
+64x64 in photographs of Paris, of 128x128.
 """
 
 from dataclasses import dataclass
@@ -35,11 +53,11 @@ class Config:
     image_size: Count = 32
     channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 16
-    steps: Natural = 4000
+    steps: Natural = 2000
     n_critic: Count = 1
     seed: Seed = 0
     lr: Rate = 1e-3
-    adversarial: Rate = 0.2  # the weight of the game; 0: a hole is filled by squares alone
+    adversarial: Rate = 2.0  # the weight of the game; 0: a hole is filled by squares alone
     l2: Rate = 100.0  # of the squares within the hole
     g_width: Count = 16
     d_width: Count = 32
