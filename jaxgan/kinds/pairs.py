@@ -157,10 +157,11 @@ def judge(
         wanted = ["fd", *(["agreement"] if right is not None and label is not None else [])]
         found, missed = scores.evaluate(ref, fake, wanted, sampling)
         each = {name: of(images, truth) for name, of in OF_PAIR.items()}
-        inside = hole(made.asked["input"][:first], truth)
-        if inside is not None:
-            each["psnr_hole"] = psnr(images, truth, inside)
         found += of_each(each, CLOSE, sampling, held)
+        inside = hole(made.asked["input"][:first], truth)
+        if inside is not None and (rows := inside.any((1, 2, 3))).any():
+            each = {"psnr_hole": psnr(images[rows], truth[rows], inside[rows])}
+            found += of_each(each, CLOSE, sampling, held)
         again = made.samples[first:][:AGAIN] if len(made.samples) > first else None
         of = {"detail": "what a Gaussian of 1 pixel takes away, its energy over the truths'",
               "variety": "l1 between two answers to one input"}  # fmt: skip
@@ -177,8 +178,8 @@ def judge(
         facts = {"l1_of_the_mean_image": float(l1(mean, held["image"]).mean())}
         lines = [f"the mean image has l1 {facts['l1_of_the_mean_image']:.4f}"]
         inside = hole(held["input"], held["image"])
-        if inside is not None:
-            facts["psnr_hole_of_the_mean_image"] = float(psnr(mean, held["image"], inside).mean())
+        if inside is not None and inside.any():
+            facts["psnr_hole_of_the_mean_image"] = float(np.nanmean(psnr(mean, held["image"], inside)))
             lines.append(f"filled by the mean image, psnr_hole {facts['psnr_hole_of_the_mean_image']:.2f} dB")
         if held["input"].shape == held["image"].shape:
             facts["l1_of_the_input"] = float(l1(held["input"], held["image"]).mean())

@@ -11,7 +11,10 @@ import jaxgan
 from experiments import context_encoder
 from jaxgan import cli, sampling, train
 from jaxgan.config import InputError
+from jaxgan.kinds import Made
 from jaxgan.kinds.pairs import hole, pairs
+from jaxgan.metrics.full_reference import psnr
+from jaxgan.metrics.score import Sampling
 from jaxgan.train import Loop
 
 TINY = {"data": "digits", "image_size": 16, "channels": 1, "held_out": 150, "batch_size": 8, "steps": 8}
@@ -61,6 +64,23 @@ def test_it_is_scored_within_the_hole(trained, given):
     assert found["psnr_hole"] == pytest.approx((-10 * np.log10(square)).mean(), rel=1e-5)
     assert found["psnr"] > found["psnr_hole"] + 5
     assert hole(given[1], given[1]) is None
+
+
+def test_an_image_without_a_hole_is_left_out_of_its_score(given):
+    data = pairs.load(context_encoder.Config(**TINY), None)
+    judge, rng = pairs.judge(data), np.random.default_rng(0)
+    truth = given[1]
+    made = np.clip(truth.astype(int) + rng.integers(-20, 20, truth.shape), 0, 255).astype(np.uint8)
+    for without in (50, 150):
+        some = given[0].copy()
+        some[:without, ..., 1] = 0
+        scores = judge.scores(Made(made, {"input": some, "image": truth}, None, 1), Sampling("live"))
+        found = [x for x in scores if x.protocol.metric == "psnr_hole"]
+        if without == 150:
+            assert not found
+        else:
+            assert found[0].value == pytest.approx(psnr(made[50:], truth[50:], hole(some, truth)[50:]).mean())
+            assert found[0].protocol.n_fake == 100
 
 
 def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
