@@ -31,7 +31,7 @@ import optax
 
 from experiments.pix2pix import halved, noise, weighted
 from jaxgan import train
-from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
+from jaxgan.config import Count, InputError, Natural, Rate, Seed
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
 from jaxgan.losses.adversarial import non_saturating
@@ -62,7 +62,6 @@ class Config:
     g_width: Count = 16
     d_width: Count = 32
     layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
-    dropout: Decay = 0.0
     norm: Literal["instance", "batch"] = "instance"
 
 
@@ -77,9 +76,9 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     if cfg.task and not cfg.task.startswith("hole"):
         raise InputError(f"--task {cfg.task}: a context encoder fills a hole:SIDE or hole:SIDE,anywhere")
-    depth = max(2, (cfg.image_size & -cfg.image_size).bit_length() - 3)
     options = {"norm": cfg.norm, "axis": axis}
-    net = pix2pix.Generator(cfg.g_width, depth=depth, channels=cfg.channels, dropout=cfg.dropout, **options)
+    size = {"depth": pix2pix.depth(cfg.image_size), "channels": cfg.channels}
+    net = pix2pix.Generator(cfg.g_width, **size, dropout=0.0, **options)
     gan = two_player(
         pix2pix.Filled(net),
         pix2pix.Discriminator(cfg.d_width, layers=cfg.layers, **options),

@@ -109,7 +109,7 @@ def noise(key, slot):
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    depth = cfg.depth or max(2, (cfg.image_size & -cfg.image_size).bit_length() - 3)
+    depth = cfg.depth or pix2pix.depth(cfg.image_size)
     options = {"norm": cfg.norm, "axis": axis}
     gan = two_player(
         pix2pix.Generator(cfg.g_width, depth=depth, channels=cfg.channels, dropout=cfg.dropout, **options),

@@ -416,7 +416,7 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     if not lane.name:
         drawn = ", ".join([str(path / "samples.png"), *others, "samples/animation.gif"])
         more = f"jaxgan sample {path} --n 64 --out {sampling.sample_file(kind)}"
-        if np.ndim((shown.asked or {}).get(lane.gan.condition)) == 4:  # [n, H, W, C]
+        if sampling.pictures(lane.gan, shown.asked) is not None:
             more = f"jaxgan translate {path} INPUT --out OUTPUT"
         if experiment["file"] is None:
             more = f'jaxgan.load("{path}"{", gan=gan" if experiment["module"] is None else ""})'

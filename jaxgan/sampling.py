@@ -69,6 +69,12 @@ def conditions(gan: GAN, asked: dict | None):
     return None if asked is None else resident.scaled(np.asarray(asked[gan.condition]))
 
 
+def pictures(gan: GAN, asked: dict | None) -> np.ndarray | None:
+    """What the generator is asked for, if these are images, uint8[M, H, W, C]; else None."""
+    given = (asked or {}).get(gan.condition)
+    return given if getattr(given, "dtype", None) == np.uint8 and given.ndim == 4 else None
+
+
 def initial_state(make: Callable, cfg, example: dict) -> GANState:
     """The state before the first step; a function of cfg alone. Only the example's shapes matter."""
     gan, opts = make(cfg)
@@ -160,8 +166,8 @@ class Generator:
         Raises:
           InputError: if the generator is given no image, or none like these.
         """
-        known = None if self.asked is None else self.asked.get(self.gan.condition)
-        if known is None or known.dtype != np.uint8 or known.ndim != 4:
+        known = pictures(self.gan, self.asked)
+        if known is None:
             raise InputError("this generator is given no image: see sample")
         images = np.asarray(images)
         if (

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from jaxgan import plots
 from jaxgan.config import InputError
 from jaxgan.data import files, sources
-from jaxgan.sampling import Generator
+from jaxgan.sampling import Generator, pictures
 
 SUFFIX = {"image": ".png", "folder": "", "npz": ".npz"}
 GREY = 128  # what is given in a hole, as the task `hole` has it
@@ -101,8 +101,8 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
     Raises:
       InputError: as `Generator.translate`; if one is of another size or kind than the network takes.
     """
-    asked = (generator.asked or {}).get(generator.gan.condition)
-    channels = asked.shape[-1] if asked is not None and asked.ndim == 4 else 1
+    asked = pictures(generator.gan, generator.asked)
+    channels = 1 if asked is None else asked.shape[-1]
     names = source.names * (len(source.images) if source.form == "npz" else 1)
     each = zip(source.images, source.holes, names, strict=True)
     images = [_fitting(image, hole, channels, name) for image, hole, name in each]

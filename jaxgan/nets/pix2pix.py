@@ -18,6 +18,11 @@ MOST = 8  # times the width, of the deepest maps
 _weights = nn.initializers.normal(0.02)
 
 
+def depth(image_size: int) -> int:
+    """Levels of a U-Net: down to maps of 4x4 where the side is a power of two; 2 at least."""
+    return max(2, (image_size & -image_size).bit_length() - 3)
+
+
 def _gains(key, shape, dtype=jnp.float32):
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 

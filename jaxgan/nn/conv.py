@@ -128,9 +128,9 @@ def _flip(w):
 def _canonical_conv(x, w, geo, precision):
     """y[n, p, o] = sum over k, c of x[n, stride p + dilation k - low, c] w[k, c, o].
 
-    Two detours around slow cases of XLA:CPU (jaxlib 0.10.2): an odd number of channels gets one of zeros,
-    which for few outputs is 2 to 11 times faster, and what is not padded one more column of outputs, for
-    very few of them 2 to 15 times.
+    Two detours around slow cases of XLA:CPU (jaxlib 0.10.2, two cores with AVX-512): an odd number of
+    channels gets one of zeros, which for 17 to 32 outputs is 2 to 11 times as fast, and what is not padded
+    one more column of outputs, which for few outputs is 3 to 22 times.
     """
     x, padding = _cropped(x, geo.padding)
     c, o = w.shape[-2:]
@@ -139,7 +139,7 @@ def _canonical_conv(x, w, geo, precision):
             jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, 1)]),
             jnp.pad(w, [*[(0, 0)] * (w.ndim - 2), (0, 1), (0, 0)]),
         )
-    more = o < 8 and c > o and geo.stride[-1] == 1 and not any(map(any, padding))
+    more = o < 8 and c >= 24 and geo.stride[-1] == 1 and not any(map(any, padding))
     if more:
         padding[-1] = (0, 1)
     y = _dot(x, w, stride=geo.stride, padding=padding, w_dilation=geo.dilation, precision=precision)
