@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import cyclegan
-from jaxgan import cli, records, sampling, train
+from jaxgan import cli, records, sampling, steps, train
 from jaxgan.config import InputError
 from jaxgan.data import Dataset, shapes
 from jaxgan.data import domains as read
@@ -17,6 +17,8 @@ from jaxgan.kinds import Made
 from jaxgan.kinds.domains import domains
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.score import Sampling
+from jaxgan.nets import cyclegan as nets
+from jaxgan.nets import pix2pix
 from jaxgan.train import Loop
 
 SMALL = {"data": "shapes:450", "image_size": 16, "held_out": 230, "batch_size": 4, "steps": 8}
@@ -51,6 +53,11 @@ def test_partners_are_held_out_and_trained_on_by_neither(data):
     a, b = (shapes.read(held[side] / 255) for side in "ab")
     np.testing.assert_array_equal(a.kind, b.kind)
     np.testing.assert_array_equal(5 - a.colour, b.colour)
+    for own in (a, b):  # a kind's colour tells the partner's
+        assert {(int(k), int(c)) for k, c in zip(own.kind[:, 0], own.colour[:, 0], strict=True)} == {
+            (k, int(own.colour[own.kind == k][0])) for k in range(4)
+        }
+        assert set(np.asarray(own.background)) == {shapes.BACKGROUNDS.index("grey")}
     whole = {x.tobytes() for x in data["a"]["image"]}
     assert not whole & {x.tobytes() for x in held["a"]}
     # Nothing pairs what is trained on: the scenes of b are others.
@@ -155,6 +162,27 @@ def test_a_run_its_commands_and_what_it_leaves(trained, tmp_path, capsys):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), answers[0])
     cli.main(["report", str(path)])
     assert "Translations" in (path / "report.html").read_text()
+
+
+def test_each_term_is_of_the_images_that_it_names(data):
+    cfg = cyclegan.Config(**{**TINY, "channels": 3, "batch_size": 3})
+    gan, opts = cyclegan.make(cfg)
+    real = {side: data[side]["image"][:3] / np.float32(127.5) - 1 for side in "ab"}
+    batch = {side: {"image": x} for side, x in real.items()} | {"slot": np.arange(3)}
+    state = steps.create_state(gan, opts, jax.random.key(0), batch)
+    _, (_, found) = jax.jit(gan.g_loss)(state.g.params, state, batch, jax.random.key(1))
+    g = nets.Generator(cfg.g_width, cfg.blocks, 3)
+    d = pix2pix.Discriminator(cfg.d_width, layers=cfg.layers)
+    made = jax.jit(lambda side, x: g.apply({"params": state.g.params[side]}, x), static_argnums=0)
+    apart = lambda x, y: float(np.abs(x - y).mean())  # noqa: E731
+    expected = {"game": 0.0, "cycle": 0.0, "identity": 0.0}
+    for side, other in ("ab", "ba"):
+        fake = made(side, real[other])
+        says = d.apply({"params": state.d.params[side]}, fake, train=True)
+        expected["game"] += float(((says - 1) ** 2).mean())
+        expected["cycle"] += apart(made(other, fake), real[other]) / 2
+        expected["identity"] += apart(made(side, real[side]), real[side]) / 2
+    assert {name: float(x) for name, x in found.items()} == pytest.approx(expected, rel=1e-4)
 
 
 def test_it_goes_on_bit_for_bit(trained, tmp_path):
