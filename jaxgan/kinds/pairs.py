@@ -15,7 +15,7 @@ from jaxgan.metrics import judge as judges
 from jaxgan.metrics import scores
 from jaxgan.metrics.full_reference import detail_ratio, l1, psnr, ssim
 from jaxgan.metrics.reference import measure, reference
-from jaxgan.metrics.score import Sampling, Score, intervals, protocol
+from jaxgan.metrics.score import Sampling, Score, cut, intervals, protocol
 
 ASKED = 64  # held-out pairs that a run is shown by
 AGAIN = 100  # inputs that are answered twice for a score, at most
@@ -101,8 +101,9 @@ def of_each(each: dict[str, np.ndarray], close: dict, sampling: Sampling, held: 
     """
     mean = lambda rows: {name: float(x[rows].mean()) for name, x in each.items()}  # noqa: E731
     value, n = mean(slice(None)), len(next(iter(each.values())))
-    bounds = {name: close[name][1] for name in each}
-    around = intervals(mean, value, n, groups=GROUPS, bounds=bounds) if n >= 4 * GROUPS else {}
+    # Without bounds: what lies in [0, 1] there is a share of counts, and these are means.
+    around = intervals(mean, value, n, groups=GROUPS) if n >= 4 * GROUPS else {}
+    around = {name: cut(ends, close[name][1]) for name, ends in around.items()}
     found = []
     for name in each:
         better, within = close[name]

@@ -17,6 +17,7 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds import Made
 from jaxgan.kinds.pairs import figures, pairs, seen
+from jaxgan.metrics.full_reference import l1
 from jaxgan.metrics.score import Sampling
 from jaxgan.train import Loop
 
@@ -90,6 +91,21 @@ def test_the_truth_itself_scores_best(data):
     facts, lines = judge.remarks(Made(mean, asked, None, 1), [])
     assert facts["l1_of_the_mean_image"] == pytest.approx(value("mean", "l1"), abs=0.003)
     assert len(lines) == 2
+
+
+def test_a_mean_has_no_interval_of_a_share(data):
+    """Of an l1 near 0, counted as 150 answers of which one is wrong, it would be many times as wide."""
+    asked, rng = sampling.drawn(data, pairs, 150), np.random.default_rng(0)
+    made = np.clip(asked["image"].astype(int) + rng.integers(-2, 3, asked["image"].shape), 0, 255).astype(
+        np.uint8
+    )
+    found = pairs.judge(data).scores(Made(made, asked, None, 1), Sampling("live"))
+    score = next(x for x in found if x.protocol.metric == "l1")
+    each = l1(made, asked["image"])
+    reach = 1.96 * each.std(ddof=1) / len(each) ** 0.5
+    low, high = score.interval
+    assert low < score.value < high
+    assert 0.4 * reach < (high - low) / 2 < 2.5 * reach
 
 
 def test_other_answers_are_compared_with_the_first():
