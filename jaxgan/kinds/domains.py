@@ -11,7 +11,7 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.data import domains as read
 from jaxgan.kinds.kind import Judge, Kind, Made, NoOptions, Panel, taken
-from jaxgan.kinds.pairs import of_each, seen
+from jaxgan.kinds.pairs import mean_image, of_each, seen
 from jaxgan.metrics import scores
 from jaxgan.metrics.full_reference import l1
 from jaxgan.metrics.reference import measure, reference
@@ -104,8 +104,14 @@ def judge(
     def remarks(made: Made, rows):
         if not partners:
             return {}, []
-        value = float(l1(held["a"], held["b"]).mean())
-        return {"l1_of_the_input": value}, [f"the input itself has l1 {value:.4f} to its partner"]
+        facts = {
+            "l1_of_the_input": float(l1(held["a"], held["b"]).mean()),
+            "l1_of_the_mean_image": float(l1(mean_image(data["b"]["image"], held["b"]), held["b"]).mean()),
+        }
+        given, mean = facts.values()
+        return facts, [
+            f"to its partner the input itself has l1 {given:.4f}, and the mean image of b {mean:.4f}"
+        ]
 
     return Judge(n, watch, all_scores, remarks)
 

@@ -78,6 +78,11 @@ def hole(given: np.ndarray, images: np.ndarray) -> np.ndarray | None:
     return given[..., -1:] > 127
 
 
+def mean_image(images: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """The mean of images uint8[N, H, W, C], as an answer to each of others."""
+    return np.broadcast_to(images.mean(0).round().astype(np.uint8), like.shape)
+
+
 def figures(fake: np.ndarray, real: np.ndarray, again: np.ndarray | None = None) -> dict[str, float]:
     """How much detail images uint8[N, H, W, C] have beside their truths, and how far apart two answers to one
     input are (`variety`).
@@ -175,7 +180,7 @@ def judge(
         return taken(found, missed)
 
     def remarks(made: Made, rows):
-        mean = np.broadcast_to(data["image"].mean(0).round().astype(np.uint8), held["image"].shape)
+        mean = mean_image(data["image"], held["image"])
         facts = {"l1_of_the_mean_image": float(l1(mean, held["image"]).mean())}
         lines = [f"the mean image has l1 {facts['l1_of_the_mean_image']:.4f}"]
         inside = hole(held["input"], held["image"])

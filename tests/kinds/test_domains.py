@@ -144,8 +144,12 @@ def test_partners_score_best(data):
     told = judges.judge(right, asked["b"])[0].argmax(1)
     assert of["partner"]["agreement"] == pytest.approx((told == asked["label"]).mean())
     assert domains.judge(data, n=10_000).n == 230
-    facts, _ = judge.remarks(made, [])
+    facts, lines = judge.remarks(made, [])
     assert facts["l1_of_the_input"] == pytest.approx(of["input"]["l1"])
+    mean = data["b"]["image"].mean(0).round()
+    nothing = np.abs(mean / 255 - data.held_out["b"] / 255).mean()
+    assert facts["l1_of_the_mean_image"] == pytest.approx(nothing, rel=1e-5)
+    assert f"the mean image of b {nothing:.4f}" in lines[0]
 
 
 def test_a_run_its_commands_and_what_it_leaves(trained, tmp_path, capsys):
