@@ -45,13 +45,13 @@ class Config:
     batch_size: Count = 4
     steps: Natural = 4000
     seed: Seed = 0
-    lr: Rate = 2e-4  # for half of the steps, and from there down to 0
-    cycle: Rate = 10.0
-    identity: Rate = 5.0  # the paper's 0.5 of the cycle's
+    lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 2e-4
+    cycle: Rate = 60.0  # the paper's 10
+    identity: Rate = 30.0  # half of the cycle's, as the paper's
     pool: Count = 50  # generated images of the past
-    g_width: Count = 24
+    g_width: Count = 16
     d_width: Count = 32
-    blocks: Natural = 4
+    blocks: Natural = 3
     layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
 
 

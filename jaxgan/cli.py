@@ -297,7 +297,7 @@ def translate_given(args: Translate) -> None:
     check(args)
     which = _which(args.checkpoint)
     _opened(args.run, args.trust)
-    source = translate.read(args.input)
+    source = translate.read(args.input, args.run)
     out = args.out or Path(f"answers{translate.SUFFIX[source.form]}")
     translate.check_out(source, out)
     if out.resolve() == args.input.resolve():

@@ -1,5 +1,6 @@
 """Every picture. matplotlib takes a third of a second to import, and is imported where a chart is drawn."""
 
+import colorsys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,13 @@ def drawn(figure) -> np.ndarray:
 def to_uint8(images) -> np.ndarray:
     """Images in [-1, 1] as uint8, rounded to the nearest of 256 levels."""
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def label_colours(n: int) -> np.ndarray:
+    """A colour for each of n labels, uint8[n, 3]: dark grey for the first, then hues far apart."""
+    golden = 0.618034
+    hues = [colorsys.hsv_to_rgb(golden * i % 1, 0.75 - 0.3 * (i // 8 % 2), 0.95) for i in range(n - 1)]
+    return np.round(255 * np.array([(0.2, 0.2, 0.2), *hues])).astype(np.uint8)
 
 
 def grid(images, columns: int | None = None, gap: int = 1) -> np.ndarray:

@@ -50,8 +50,10 @@ def asked_of(gan: GAN, kind: Kind, data: Dataset) -> dict | None:
 
 
 def drawn(data: Dataset, kind: Kind, n: int) -> dict[str, np.ndarray]:
-    """n examples to ask a generator for, the same at each call: as frequent as in the data, or where some are
-    held out, these in turn."""
+    """n examples to ask a generator for, the same at each call: as the kind has them, or those that are held
+    out in turn, or as frequent as in the data."""
+    if kind.exam is not None:
+        return kind.exam(data, n)
     of = data if data.held_out is None else data.held_out
     asked = {name: of[name] for name in kind.ask(data)}
     size = len(next(iter(asked.values())))
@@ -178,6 +180,9 @@ class Generator:
         ):
             what = f"{images.dtype}{list(images.shape)}"
             raise InputError(f"images are uint8[N, H, W, {known.shape[3]}] for this generator, not {what}")
+        labels = self.facts.get("labels")
+        if labels is not None and (most := int(images[..., 0].max())) >= labels:
+            raise InputError(f"the label map has {most}, and this generator knows labels 0 to {labels - 1}")
         if variants < 1:
             raise InputError(f"variants is {variants}: ask for 1 or more")
         given = resident.scaled(np.repeat(images, variants, 0))

@@ -31,6 +31,7 @@ class Seen(NamedTuple):
     fake_logits: jax.Array  # [B, ...]
     of_real: Any  # what D says beside its logits; None if it says nothing else
     of_fake: Any
+    of_g: Any  # what G says beside its data, in G's step; None if it says nothing else
     z: Any  # what G made the fake from
     batch: dict  # the real batch as it came
     key: jax.Array  # of this update
@@ -154,7 +155,7 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
 
 def _in_the_step_of(who: str, seen: Seen) -> None:
     if (seen.generate is None) != (who == "d"):
-        raise InputError(f"a penalty on {who.upper()} is one of {who}_terms")
+        raise InputError(f"a term of {who.upper()} alone is one of {who}_terms")
 
 
 def _of_options(options: dict) -> None:
@@ -202,6 +203,31 @@ def g_penalty(of: Callable, *, every: int = 1, **options) -> Term:
         return of(s.generate, s.z, s.fake, s.key, s.slot, **options)
 
     return Term(of_g, every=every)
+
+
+def over_scales(loss: AdversarialLoss) -> OfStep:
+    """The loss of a D that says ((logits, maps), ...) of several scales beside: the mean over these of each
+    scale's own (Wang et al. 2018, equation 4, over their number)."""
+
+    def part(of: Callable):
+        def mean_of(seen):
+            scales = zip(seen.of_real, seen.of_fake, strict=True)
+            return jnp.stack([of(real, fake) for (real, _), (fake, _) in scales]).mean(0)
+
+        return mean_of
+
+    return OfStep(part(loss.d), part(loss.g))
+
+
+def feature_matching(seen: Seen):
+    """How far D's inner maps of the fake are from those of the real, which stand still: the mean absolute
+    difference of each map, summed over the maps of a scale and in the mean over the scales, [B] (Wang et al.
+    2018, equation 5, over their number). It is a term of G alone."""
+    _in_the_step_of("g", seen)
+    apart = lambda x, y: jnp.abs(x - lax.stop_gradient(y)).reshape(len(x), -1).mean(1)  # noqa: E731
+    scales = zip(seen.of_real, seen.of_fake, strict=True)
+    each = [sum(map(apart, fake, real)) for (_, real), (_, fake) in scales]
+    return jnp.stack(each).mean(0)
 
 
 def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:

@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from jaxgan import plots
+from jaxgan import plots, records
 from jaxgan.config import InputError
-from jaxgan.data import files, sources
+from jaxgan.data import files, sources, tasks
 from jaxgan.sampling import Generator, pictures
 
 SUFFIX = {"image": ".png", "folder": "", "npz": ".npz"}
@@ -24,11 +24,14 @@ class Source(NamedTuple):
     holes: list[np.ndarray | None]  # bool[H, W] each, where a picture is more than half transparent
 
 
-def _opened(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """An image as a viewer shows it, uint8[H, W, 1 or 3]; where it is transparent, if it can be."""
+def _opened(path: Path, maps: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """An image as a viewer shows it, uint8[H, W, 1 or 3], or a label map, uint8[H, W, 1]; where it is
+    transparent, if it can be."""
     try:
         with Image.open(path) as image:
             image.load()
+            if maps:
+                return np.asarray(files.label_map(image))[..., None], None
             shown, hole = np.asarray(files.viewed(image)), None
             if image.has_transparency_data:
                 hole = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[..., 3] < 128
@@ -37,15 +40,16 @@ def _opened(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return shown.reshape(*shown.shape[:2], -1), hole
 
 
-def read(path: Path) -> Source:
-    """The images of a file or a folder.
+def read(path: Path, run: Path) -> Source:
+    """The images of a file or a folder, or label maps, if a run's generator is given these.
 
     Raises:
       InputError: if there are none, or one cannot be read.
     """
+    maps = "labels" in records.read(run)["data"]["facts"]
     if path.is_dir():
         found, _ = files.found(path)
-        images, holes = zip(*map(_opened, found), strict=True)
+        images, holes = zip(*(_opened(file, maps) for file in found), strict=True)
         return Source("folder", [p.relative_to(path) for p in found], list(images), list(holes))
     if not path.exists():
         raise InputError(f"{path} is neither an image nor a folder, and there is no such file")
@@ -57,7 +61,7 @@ def read(path: Path) -> Source:
         images = arrays[name]
         images = images[..., None] if images.ndim == 3 else images
         return Source("npz", [path], list(images), [None] * len(images))
-    image, hole = _opened(path)
+    image, hole = _opened(path, maps)
     return Source("image", [Path(path.name)], [image], [hole])
 
 
@@ -91,6 +95,13 @@ def _fitting(image: np.ndarray, hole: np.ndarray | None, channels: int, name: Pa
     return image
 
 
+def _bounded(number: np.ndarray, channels: int) -> np.ndarray:
+    """A label map, with where two labels meet, if the generator is told that and it does not have it."""
+    if channels == number.shape[-1] + 1:
+        return np.concatenate([number, tasks.boundaries(number[..., 0])[..., None]], -1)
+    return number
+
+
 def _saved(canvas: np.ndarray, path: Path) -> None:
     Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas).save(path)
 
@@ -105,7 +116,10 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
     channels = 1 if asked is None else asked.shape[-1]
     names = source.names * (len(source.images) if source.form == "npz" else 1)
     each = zip(source.images, source.holes, names, strict=True)
-    images = [_fitting(image, hole, channels, name) for image, hole, name in each]
+    if "labels" in generator.facts:
+        images = [_bounded(image, channels) for image, _, _ in each]
+    else:
+        images = [_fitting(image, hole, channels, name) for image, hole, name in each]
     answers: dict[int, np.ndarray] = {}
     for size in dict.fromkeys(x.shape for x in images):
         rows = [i for i, x in enumerate(images) if x.shape == size]

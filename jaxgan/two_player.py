@@ -68,6 +68,11 @@ def _entry(batch, name: str):
     return batch[name]
 
 
+def _made(said) -> tuple:
+    """What G makes: (data, what else it says or None)."""
+    return said if isinstance(said, tuple) and len(said) == 2 else (said, None)
+
+
 def _logits(said, x) -> tuple:
     """What D says of data x [B, ...]: (logits [B, ...], what else or None)."""
     logits, else_ = said if isinstance(said, tuple) and len(said) == 2 else (said, None)
@@ -124,7 +129,9 @@ def two_player(
     batch's, not an example's: a shard's or a microbatch's are its own.
 
     Args:
-      generator: called as `(z, *condition, train=...)`, makes data; `train` is left out where it takes none.
+      generator: called as `(z, *condition, train=...)`, makes data, or a pair of them and of what else it
+        says; `train` is left out where it takes none. Where it has an argument `real`, as with an encoder,
+        it is given the real data in training.
       discriminator: called as `(data, *condition, train=...)`, makes logits [B, ...], or a pair of
         them and of what else it says (classes, codes).
       latent: (key, slot) -> z.
@@ -160,6 +167,7 @@ def two_player(
         _mode("generator", generator, "z", *asks),
         _mode("discriminator", discriminator, "data", *asks),
     )
+    g_sees = "real" in _signature(generator).parameters
 
     def given(batch):
         return tuple(_entry(batch, name) for name in asks)
@@ -185,14 +193,20 @@ def two_player(
             raise InputError(f"G makes {kind_of(fake)}, and {of!r} of the batch is {kind_of(real)}")
         return real
 
+    def sees(batch):
+        """What G is given in training beside z and the condition."""
+        return {"real": _entry(batch, of)} if g_sees else {}
+
     def rngs(key, batch, name):
         """For a pass in training mode; a microbatch and a shard have their own, by their first slot."""
         return {"params": fold(key, "rngs", name, batch["slot"][0])}
 
     def generated(params, stats, z, batch, key):
-        """(what G makes in training mode, its new stats)."""
-        options = dict(g_mode(True), mutable=list(stats), rngs=rngs(key, batch, "g"))
-        return _called("generator", generator.apply, {"params": params, **stats}, z, *given(batch), **options)
+        """(what G makes in training mode, what else it says, its new stats)."""
+        options = dict(g_mode(True), **sees(batch), mutable=list(stats), rngs=rngs(key, batch, "g"))
+        variables = {"params": params, **stats}
+        said, stats = _called("generator", generator.apply, variables, z, *given(batch), **options)
+        return *_made(said), stats
 
     def judged(params, stats, x, batch, key, name):
         """D in training mode: (logits, what else it says, its new stats)."""
@@ -203,15 +217,16 @@ def two_player(
 
     def init(key, batch):
         z = drawn(key, batch)
-        made, g = generator.init_with_output(fold(key, "g"), z, *given(batch), **g_mode(True))
-        real = packed(data(batch, made))
+        options = dict(g_mode(True), **sees(batch))
+        made, g = generator.init_with_output(fold(key, "g"), z, *given(batch), **options)
+        real = packed(data(batch, _made(made)[0]))
         said, d = discriminator.init_with_output(fold(key, "d"), real, *given(batch), **d_mode(True))
         _logits(said, real)
         return g, d, dict(carrying) or ()
 
     def d_loss(params, state, batch, key):
         z = drawn(key, batch)
-        fake, _ = generated(state.g.params, state.g.stats, z, batch, key)
+        fake, _, _ = generated(state.g.params, state.g.stats, z, batch, key)
         real, fake = packed(data(batch, fake)), packed(fake)
         real_logits, of_real, stats = judged(params, state.d.stats, real, batch, key, "real")
         fake_logits, of_fake, stats = judged(params, stats, fake, batch, key, "fake")
@@ -221,7 +236,7 @@ def two_player(
         critic = lambda x: judged(params, state.d.stats, watched(x), batch, key, "critic")[0]  # noqa: E731
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits
-        seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, z, batch, key, slot, state)
+        seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, None, z, batch, key, slot, state)
         added, extra = terms.taken(d_terms, seen)
         total = terms.mean("D's loss", loss.d(seen), len(real)) + sum(added.values())
         return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | added)
@@ -229,12 +244,12 @@ def two_player(
     def g_loss(params, state, batch, key):
         z = drawn(key, batch)
         generate = lambda z: generated(params, state.g.stats, z, batch, key)  # noqa: E731
-        fake, stats = generate(z)
+        fake, of_g, stats = generate(z)
         real = data(batch, fake)
         judge = lambda x, name: judged(state.d.params, state.d.stats, packed(x), batch, key, name)  # noqa: E731
         (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real, "real"), judge(fake, "fake")
         players = lambda x: judge(x, "critic")[0], lambda z: generate(z)[0]
-        said = real_logits, fake_logits, of_real, of_fake
+        said = real_logits, fake_logits, of_real, of_fake, of_g
         seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state)
         added, extra = terms.taken(g_terms, seen)
         total = terms.mean("G's loss", loss.g(seen), len(fake_logits)) + sum(added.values())
@@ -242,7 +257,7 @@ def two_player(
 
     def sample(variables, z, asked=None):
         given = () if condition is None else (asked,)
-        return _called("generator", generator.apply, variables, z, *given, **g_mode(False))
+        return _made(_called("generator", generator.apply, variables, z, *given, **g_mode(False)))[0]
 
     def critic(variables, x, asked=None):
         given = () if condition is None else (asked,)

@@ -15,20 +15,22 @@ from jaxgan.data import drawings, files, pairs, shapes, sources
 from jaxgan.data.dataset import Dataset
 
 FEWEST = 4  # images of each domain, trained on and held out
+KINDS = shapes.KINDS[:3]  # red, green and blue, whose complements are none of these
 
 
 def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list[str]]:
     """Plain shapes on grey, and others of complementary colours and chequered; of those held out both.
 
     A kind has its own colour in each domain. Were colours drawn apart from kinds, any exchange of them would
-    be as good an answer as the true one.
+    be as good an answer as the true one. No colour is in both: a generator begins by keeping colours, and
+    where two kinds have each other's, it never leaves that.
     """
     n, side = drawings.counted(spec, FEWEST), side or 32
     memory.require(12 * (2 * n + held_out) * side**2, f"{2 * n} drawings of {side}x{side}")
 
     def draw(slot):
         scene = shapes.scenes(
-            jax.random.key(0), slot, by_kind=True, textures=("plain",), backgrounds=("grey",)
+            jax.random.key(0), slot, by_kind=True, kinds=KINDS, textures=("plain",), backgrounds=("grey",)
         )
         return shapes.draw(scene, side), shapes.draw(shapes.recoloured(scene), side), scene.kind[:, 0]
 
@@ -146,7 +148,7 @@ def load(
     if len(colours) > 1:
         raise InputError(f"--data {spec}: one domain is grey and the other in colour; give --channels 1 or 3")
     facts = {"channels": colours.pop(), "partners": partners}
-    facts |= {"classes": list(shapes.KINDS)} if label else {}
+    facts |= {"classes": list(KINDS)} if label else {}
     n = len(held["a"])
     told.append(
         f"{n} images of each are held out{', with their partners' if partners else ''}: scores are of these"

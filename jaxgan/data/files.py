@@ -168,24 +168,39 @@ def viewed(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _read(path: Path, seen: Counter) -> Image.Image:
+def label_map(image: Image.Image) -> Image.Image:
+    """An open image as a map of labels, L: its grey levels, or its numbers in its palette.
+
+    Raises:
+      ValueError: if it is in colours.
+    """
+    if image.mode not in ("1", "L", "P"):
+        raise ValueError(f"its mode is {image.mode}; a label map has one number a pixel, of mode L or P")
+    numbers = np.asarray(image).astype(np.uint8)
+    return Image.fromarray(numbers)
+
+
+def _read(path: Path, seen: Counter, view) -> Image.Image:
     """The image in a file, and in `seen` what was done to it."""
     with Image.open(path) as image:
         image.load()
+        if view is not viewed:
+            return view(image)
         if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
             seen["are transparent in parts, and taken as on white"] += 1
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             seen["are turned upright, as their EXIF has it"] += 1
         if getattr(image, "is_animated", False) and image.format != "MPO":
             seen["have several frames, of which the first is taken"] += 1
-        return viewed(image)
+        return view(image)
 
 
-def read(root: Path, fit) -> Read:
+def read(root: Path, fit, view=viewed) -> Read:
     """The images below a folder, one by one.
 
     Args:
       fit: a `sources.Fit`.
+      view: an open image -> that which is taken.
 
     Raises:
       InputError: if an image cannot be read, sizes differ, or there are no images or classes without one.
@@ -196,7 +211,7 @@ def read(root: Path, fit) -> Read:
     for path in tqdm(files, "reading", unit="image", leave=False, delay=1, disable=None):
         name = str(path.relative_to(root))
         try:
-            image = _read(path, seen)
+            image = _read(path, seen, view)
         except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as e:
             bad.append(f"{name}: {str(e).partition(chr(10))[0]}")
             continue

@@ -7,6 +7,7 @@ on say nothing of how well a generator answers.
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -18,6 +19,7 @@ from jaxgan.data.sources import Fit
 
 FEWEST = 4  # pairs that are held out at least
 SIDES = "A", "B"
+LARGER = 1.8  # shapes of label maps than other drawings': no label covers most of an image
 
 
 class _Halves(Fit):
@@ -36,8 +38,20 @@ class _Halves(Fit):
         return np.concatenate([super(_Halves, self).__call__(half) for half in halves], 1)
 
 
-def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """A and B of a folder: of two folders in it by the names of their images, or of images of both."""
+class _Labels(Fit):
+    """Brings label maps to one size, by the nearest pixel: what lies between two labels is neither."""
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        size = self.size or side
+        box = (left, top, left + side, top + side)
+        return np.asarray(image.resize((size, size), Image.Resampling.NEAREST, box))[..., None]
+
+
+def _folder(root: Path, fit: Fit, labels: int | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """A and B of a folder: of two folders in it by the names of their images, or of images of both; of two
+    where A are label maps."""
     if all((root / side).is_dir() for side in SIDES):
         names = [
             [path.relative_to(root / side).with_suffix("") for path in files.found(root / side)[0]]
@@ -53,7 +67,8 @@ def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
                     f"--data folder:{root}: {len(alone)} images of {side} have none of their name in {other} "
                     f"({alone[0]})"
                 )
-        read = [files.read(root / side, fit) for side in SIDES]
+        of_a = (fit, files.viewed) if labels is None else (_Labels(*fit), files.label_map)
+        read = [files.read(root / "A", *of_a), files.read(root / "B", fit)]
         told = [f"{side}: {line}" for side, own in zip(SIDES, read, strict=True) for line in own.told]
         told += [
             f"{side}: {line}"
@@ -61,6 +76,8 @@ def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
             for line in sources.resized(own.size, own.images[0].shape[0])
         ]
         return *(np.stack(own.images) for own in read), told
+    if labels is not None:
+        raise InputError(f"--data folder:{root}: label maps are in a folder A, their images in a folder B")
     read = files.read(root, _Halves(*fit))
     both = np.stack(read.images)
     side = both.shape[1]
@@ -69,8 +86,11 @@ def _folder(root: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return both[:, :, :side], both[:, :, side:], told
 
 
-def arrays_of(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
-    """A and B, and labels if there are any, of an npz file; the classes' names."""
+def arrays_of(
+    path: Path, names: str, fit: Fit, labels: int | None = None
+) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
+    """A and B, and labels if there are any, of an npz file; the classes' names. With `labels` A are label
+    maps."""
     parts = [name.strip() for name in names.split(",")]
     if len(parts) != 2:
         raise InputError(f"--arrays {names}: two names, as A,B")
@@ -79,7 +99,10 @@ def arrays_of(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], 
     for side, name in zip(SIDES, parts, strict=True):
         if name not in found:
             raise InputError(f"{path} has no array {name!r}, but {', '.join(found)}; see --arrays A,B")
-        read[side] = sources.of_arrays(path, {"image": found[name]}, fit)
+        if side == "A" and labels is not None:
+            read[side] = sources.of_arrays(path, {"image": _numbers(path, name, found[name])}, _Labels(*fit))
+        else:
+            read[side] = sources.of_arrays(path, {"image": found[name]}, fit)
     (a, b), told = read.values(), []
     if len(a.images) != len(b.images):
         raise InputError(
@@ -95,10 +118,21 @@ def arrays_of(path: Path, names: str, fit: Fit) -> tuple[dict[str, np.ndarray], 
     return arrays, classes, told + ([f"arrays that are not used: {', '.join(unused)}"] if unused else [])
 
 
+def _numbers(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+    """Label maps of any type of integers as uint8[N, H, W]."""
+    x = x[..., 0] if x.shape[3:] == (1,) else x
+    if x.dtype.kind not in "iu" or x.ndim != 3 or (x.size and not 0 <= x.min() <= x.max() <= 255):
+        what = f"{x.dtype}{list(x.shape)}"
+        raise InputError(f"{path}: {name!r} is {what}; label maps are integers [N, H, W] from 0 to 255")
+    return x.astype(np.uint8)
+
+
 def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray], tuple, list[str]]:
     """Drawings of shapes in the colours of their kinds, textured, on grey, and their outlines."""
     n, side = drawings.counted(spec), side or 32
     memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
+    if task == "labels":
+        return _mapped(n, side), (), ["a drawing's texture and background are its style: no map tells them"]
 
     def draw(slot):
         scene = shapes.scenes(
@@ -112,6 +146,33 @@ def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray
     return arrays, shapes.KINDS, ["the edges are the drawings' own outlines"] if task == "edges" else []
 
 
+def _mapped(n: int, side: int) -> dict[str, np.ndarray]:
+    """Drawings of three large shapes each, in the colours of their kinds, of one texture, on any background,
+    and their label maps, with where instances meet."""
+
+    def draw(slot):
+        scene = shapes.scenes(jax.random.key(0), slot, shapes=3, by_kind=True)
+        one = jnp.broadcast_to(scene.texture[:, :1], scene.texture.shape)
+        scene = scene._replace(texture=one, radius=LARGER * scene.radius)
+        maps = shapes.labels(scene, side), shapes.instances(scene, side)
+        return shapes.draw(scene, side), *(x.astype(jnp.uint8) for x in maps)
+
+    image, label, instance = drawings.drawn(draw, n)
+    return {"B": image, "A": np.stack([label, tasks.boundaries(instance)], -1)}
+
+
+def _checked_maps(maps: np.ndarray, labels: int, boundaries: bool, spec: str) -> np.ndarray:
+    """Label maps uint8[N, H, W, 1 or 2], with boundaries if they are wanted."""
+    if (most := int(maps[..., 0].max())) >= labels:
+        n = int((maps[..., 0] >= labels).any((1, 2)).sum())
+        raise InputError(
+            f"--data {spec}: {n} label maps have labels up to {most}; --labels {labels} has 0 to {labels - 1}"
+        )
+    if not boundaries:
+        return maps[..., :1]
+    return maps if maps.shape[-1] == 2 else np.stack([maps[..., 0], tasks.boundaries(maps[..., 0])], -1)
+
+
 def load(
     spec: str,
     *,
@@ -123,6 +184,8 @@ def load(
     held_out: int = 500,
     split: str = "train",
     data_dir: str | None = None,
+    labels: int | None = None,
+    boundaries: bool | None = None,
 ) -> Dataset:
     """Reads pairs.
 
@@ -136,6 +199,10 @@ def load(
       backwards: B is given and A asked for.
       arrays: the names of A and B in an npz file.
       held_out: how many pairs, drawn at random but the same each time, are not trained on.
+      labels: A are label maps, of so many labels from 0 on; of the task `labels` those of
+        `shapes.LABELS`.
+      boundaries: of a method that takes label maps, whether `input` has as a second channel where two
+        instances meet, or if only the map is known two labels; None: the method takes images alone.
 
     Returns:
       `input`, `image` and, where there are labels, `label`; `held_out` has those that are.
@@ -145,6 +212,15 @@ def load(
     """
     name, _, where = spec.partition(":")
     classes, read, how = (), None, ""
+    if boundaries is None and (task == "labels" or labels is not None):
+        raise InputError("--task labels: the method takes images, and no label maps")
+    maps = task == "labels" or labels is not None
+    if maps and (task not in ("labels", "") or task and name != "shapes"):
+        raise InputError(
+            f"--task {task}: label maps are those of --data shapes, or pairs: --task '' --labels N"
+        )
+    if labels is not None and not 2 <= labels <= 256:
+        raise InputError(f"--labels {labels}: a label map has 2 to 256")
     if name == "shapes" and task:
         found, classes, told = _drawn(spec, task, image_size)
         spec = name
@@ -160,16 +236,19 @@ def load(
             if not path.is_dir():
                 raise InputError(f"--data {spec} is not a folder")
             path, chosen = files.split_of(path, split) if not (path / "A").is_dir() else (path, [])
-            a, b, told = _folder(path, fit)
+            a, b, told = _folder(path, fit, labels)
             found, told = {"A": a, "B": b}, chosen + told
         elif name == "npz" and where:
-            found, classes, told = arrays_of(path, arrays, fit)
+            found, classes, told = arrays_of(path, arrays, fit, labels)
         else:
             known = ", ".join(tasks.TASKS)
             raise InputError(
                 f"--data {spec}: pairs are in folder:PATH or npz:PATH; or give --task, of {known}"
             )
     a, b = found.pop("A"), found.pop("B")
+    if maps:
+        labels = len(shapes.LABELS) if task == "labels" else labels
+        a = _checked_maps(a, labels, boundaries, spec)
     given, answer = (b, a) if backwards else (a, b)
     whole = {"input": given, "image": answer, **found}
     n = len(answer)
@@ -184,6 +263,7 @@ def load(
         "channels": answer.shape[-1],
         "input_channels": given.shape[-1],
         **({"classes": list(classes)} if classes else {}),
+        **({"labels": labels} if maps else {}),
     }
     title = ", ".join(filter(None, [spec, task, "backwards" if backwards else ""]))
     apart = Dataset(f"{title}, held out", held, facts, resized=how)

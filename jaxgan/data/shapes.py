@@ -55,6 +55,7 @@ def scenes(
     *,
     shapes: int = 1,
     by_kind: bool = False,
+    kinds: tuple[str, ...] = KINDS,
     textures: tuple[str, ...] = TEXTURES,
     backgrounds: tuple[str, ...] = BACKGROUNDS,
 ) -> Scene:
@@ -64,18 +65,22 @@ def scenes(
       slot: i32[n]; scene i draws from the key folded with `slot[i]`.
       shapes: k, of each drawing; of several each is smaller.
       by_kind: whether a shape's colour is that of its kind.
-      textures, backgrounds: those that there are.
+      kinds, textures, backgrounds: those that there are.
     """
     if not isinstance(shapes, int) or shapes < 1:
         raise InputError(f"shapes is a number of shapes, 1 or more, not {shapes!r}")
-    known = _numbers("textures", textures, TEXTURES), _numbers("backgrounds", backgrounds, BACKGROUNDS)
+    known = (
+        _numbers("textures", textures, TEXTURES),
+        _numbers("backgrounds", backgrounds, BACKGROUNDS),
+        _numbers("kinds", kinds, KINDS),
+    )
     some = (shapes,)
     integers = lambda name, n: random.integers(fold(key, name), slot, n, some)  # noqa: E731
     uniform = lambda name, low, high, shape=some: random.uniform(  # noqa: E731
         fold(key, name), slot, shape, minval=low, maxval=high
     )
     low, high = (0.4, 0.75) if shapes == 1 else (0.3, 0.5)
-    kind, radius = integers("kind", len(KINDS)), uniform("radius", low, high)
+    kind, radius = known[2][integers("kind", len(kinds))], uniform("radius", low, high)
     texture = known[0][integers("texture", len(textures))]
     background = random.integers(fold(key, "background"), slot, len(backgrounds))
     return Scene(

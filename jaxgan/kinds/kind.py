@@ -103,6 +103,8 @@ class Kind(NamedTuple):
     answer: Callable = lambda samples: samples  # decoded samples -> what a user's own input is answered by
     # Dataset -> what a generator that takes a condition is asked for, each in turn: {name: [M, ...]}
     ask: Callable = lambda data: {}
+    # (Dataset, n) -> what n samples are asked for to be scored, {name: [n, ...]}; None: as `sampling.drawn`
+    exam: Callable | None = None
     # (facts, what `ask` has of it [M, ...], what a user asks for, n) -> [n, ...]; InputError if it is none
     condition: Callable = _as_given
     check: Callable = lambda data: None  # raises InputError if a Dataset is not of this kind

@@ -17,6 +17,38 @@ def reflected(x, by: int):
     return jnp.pad(x, ((0, 0), (by, by), (by, by), (0, 0)), mode="reflect")
 
 
+def _conv(x, features: int, size: int, stride: int = 1, kind=Conv):
+    padding = "SAME" if stride == 2 else "VALID"
+    options = {"dtype": x.dtype, "kernel_init": _weights}
+    return kind(features, (size, size), (stride, stride), padding, **options)(x)
+
+
+def narrowed(x, width: int, levels: int):
+    """x [B, H, W, C] -> [B, h, w, 2^levels width]: 7x7, and so many halvings; called in a network's own."""
+    x = nn.relu(instance_norm(_conv(reflected(x, 3), width, 7)))
+    for level in range(1, levels + 1):
+        x = nn.relu(instance_norm(_conv(x, width << level, 3, 2)))
+    return x
+
+
+def residual(x):
+    """x [B, h, w, C] -> the same: a block of two 3x3 convolutions beside x; called in a network's own."""
+    y = nn.relu(instance_norm(_conv(reflected(x, 1), x.shape[-1], 3)))
+    return x + instance_norm(_conv(reflected(y, 1), x.shape[-1], 3))
+
+
+def widened(x, width: int, levels: int):
+    """x [B, h, w, C] -> [B, H, W, width]: so many doublings; called in a network's own."""
+    for level in reversed(range(levels)):
+        x = nn.relu(instance_norm(_conv(x, width << level, 3, 2, ConvTranspose)))
+    return x
+
+
+def pictured(x, channels: int):
+    """x [B, H, W, C] -> images f32[B, H, W, channels] in (-1, 1): 7x7; called in a network's own."""
+    return jnp.tanh(_conv(reflected(x, 3), channels, 7).astype(jnp.float32))
+
+
 class Generator(nn.Module):
     """Images [B, H, W, C], their sides multiples of 4 -> images f32[B, H, W, channels] in (-1, 1).
 
@@ -33,19 +65,7 @@ class Generator(nn.Module):
         if any(side % 4 for side in image.shape[1:3]):
             sides = "x".join(map(str, image.shape[1:3]))
             raise ValueError(f"CycleGAN's generator takes sides that are multiples of 4, not {sides}")
-
-        def conv(x, features, size, stride=1, kind=Conv):
-            padding = "SAME" if stride == 2 else "VALID"
-            options = {"dtype": self.dtype, "kernel_init": _weights}
-            return kind(features, (size, size), (stride, stride), padding, **options)(x)
-
-        x = nn.relu(instance_norm(conv(reflected(image.astype(self.dtype), 3), self.width, 7)))
-        for times in (2, 4):
-            x = nn.relu(instance_norm(conv(x, times * self.width, 3, 2)))
+        x = narrowed(image.astype(self.dtype), self.width, 2)
         for _ in range(self.blocks):
-            y = nn.relu(instance_norm(conv(reflected(x, 1), 4 * self.width, 3)))
-            x = x + instance_norm(conv(reflected(y, 1), 4 * self.width, 3))
-        for times in (2, 1):
-            x = nn.relu(instance_norm(conv(x, times * self.width, 3, 2, ConvTranspose)))
-        x = conv(reflected(x, 3), self.channels, 7)
-        return jnp.tanh(x.astype(jnp.float32))
+            x = residual(x)
+        return pictured(widened(x, self.width, 2), self.channels)

@@ -257,7 +257,7 @@ def test_what_cannot_be_translated_is_a_line(trained, data, tmp_path):
 
 
 def _translate(path, source, out):
-    read = translate.read(source)
+    read = translate.read(source, path)
     translate.check_out(read, out)
     translate.write(jaxgan.load(path), read, out, jax.random.key(0))
 

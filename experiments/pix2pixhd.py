@@ -1,0 +1,139 @@
+"""pix2pixHD (Wang et al. 2018, https://arxiv.org/abs/1711.11585): from image to image, coarse to fine.
+
+    python -m experiments.pix2pixhd
+    python -m experiments.pix2pixhd --matching 0
+    python -m experiments.pix2pixhd --task labels
+    python -m experiments.pix2pixhd --data folder:PATH --task "" --labels 35
+
+First the global network answers at half the size, then the enhancer around it learns alone, then both: phases
+of one compiled program, told apart by the step. Where the authors begin each with new discriminators and
+optimisers, a part here has those it had, and a part that rests keeps its moments.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from experiments.pix2pix import weighted
+from jaxgan import random, steps, train
+from jaxgan.config import Count, InputError, Natural, Rate, Seed
+from jaxgan.data import resident
+from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.pairs import pairs
+from jaxgan.losses.adversarial import least_squares
+from jaxgan.nets import multiscale, pix2pixhd
+from jaxgan.terms import Term, feature_matching, over_scales
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """pix2pixHD."""
+
+    data: str = "shapes"  # a set of images, or without a task pairs: folder:PATH or npz:PATH
+    task: str = "edges"  # edges, grey, labels of shapes; "" of data that are pairs
+    backwards: bool = False  # B is given and A asked for
+    arrays: str = "input,image"  # A and B in an npz file
+    held_out: Count = 500  # pairs that are not trained on
+    split: str = "train"
+    labels: int | None = None  # A are maps of 0 to LABELS - 1; those of the task labels are known
+    boundaries: bool = True  # beside a label map G is told where instances meet
+    image_size: Count = 64
+    channels: int | None = None  # 1 or 3; the data's own if not given
+    batch_size: Count = 4
+    steps: Natural = 3000
+    coarse: Natural = 1000  # steps of the global network, at half the size
+    alone: Natural = 500  # steps of the enhancer after these, while the global network rests
+    n_critic: Count = 1
+    seed: Seed = 0
+    lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 2e-4
+    matching: Rate = 10.0  # of D's inner maps
+    g_width: Count = 8  # of the enhancer; the global network's is twice as much
+    d_width: Count = 16
+    levels: Natural = 3  # of the global network: it halves the size so often
+    blocks: Natural = 3
+    enhancer_blocks: Natural = 2
+    layers: Natural = 2  # of D at each scale
+    scales: Count = 3  # of D; in the first phase all but the first
+
+
+def games(cfg: Config) -> tuple[GAN, GAN]:
+    """The coarse game, of the batch's `half`, and the whole one; they share their parameters."""
+    g = pix2pixhd.Generator(
+        cfg.g_width, cfg.levels, cfg.blocks, cfg.enhancer_blocks, cfg.channels, cfg.labels
+    )
+    d = multiscale.Discriminator(cfg.d_width, cfg.layers, range(cfg.scales), labels=cfg.labels)
+    coarse = g.clone(coarse=True), d.clone(scales=range(1, cfg.scales))
+
+    def game(g, d, of):
+        # The authors add up the scales, and have squares without the half.
+        loss = over_scales(weighted(least_squares, 2 * len(d.scales)))
+        matching = Term(feature_matching, cfg.matching * 4 / (cfg.layers + 1))
+        latent = partial(random.normal, shape=(0,))  # an answer is a function of the input alone
+        return two_player(
+            g, d, loss=loss, latent=latent, of=of, condition="input", g_terms={"matching": matching}
+        )
+
+    return game(*coarse, "half"), game(g, d, "image")
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.scales < 2:
+        raise InputError(
+            f"--scales {cfg.scales}: 2 or more, since the first rests while the coarse network learns"
+        )
+    fine = cfg.coarse + cfg.alone
+    when = {
+        "global": lambda step: (step < cfg.coarse) | (step >= fine),
+        "fine": lambda step: step >= cfg.coarse,
+        "always": lambda step: step >= 0,
+    }
+    parts = {name: "global" for name in pix2pixhd.GLOBAL} | {name: "fine" for name in pix2pixhd.ENHANCER}
+
+    def adam(part_of: Callable):
+        # Where a part rests nothing of it moves, its moments neither.
+        held = {name: optax.conditionally_mask(optax.scale_by_adam(b1=0.5), of) for name, of in when.items()}
+        labels = lambda params: {k: jax.tree.map(lambda _: part_of(k), x) for k, x in params.items()}  # noqa: E731
+        falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
+        return optax.chain(optax.partition(held, labels), optax.scale_by_learning_rate(falling))
+
+    of_d = {"scale_0": "fine"}
+    return games(cfg)[1], Optimizers(adam(parts.get), adam(lambda name: of_d.get(name, "always")))
+
+
+def train_step(cfg: Config):
+    """A step of the game of its phase."""
+
+    def step(gan, opts, state, batches, **options):
+        play = partial(steps.train_step, opts=opts, **options)
+        coarse, whole = games(cfg)
+        return lax.cond(
+            state.step < cfg.coarse,
+            lambda state, batches: play(coarse, state=state, batches=batches),
+            lambda state, batches: play(whole, state=state, batches=batches),
+            state,
+            batches,
+        )
+
+    return step
+
+
+def batches(cfg: Config, draw):
+    """The usual batches, with each image at half its size too: means of 2x2 pixels."""
+
+    def drawn(state):
+        found = resident.batches(draw, state, n_critic=cfg.n_critic)
+        n, b, h, w, c = found["image"].shape
+        return found | {"half": found["image"].reshape(n, b, h // 2, 2, w // 2, 2, c).mean((3, 5))}
+
+    return drawn
+
+
+if __name__ == "__main__":
+    train.main(Config, make, pairs)

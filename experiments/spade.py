@@ -1,0 +1,93 @@
+"""SPADE, or GauGAN (Park et al. 2019, https://arxiv.org/abs/1903.07291): from label maps to images.
+
+python -m experiments.spade
+python -m experiments.spade --modulation concat
+python -m experiments.spade --encoder
+python -m experiments.spade --data folder:PATH --task "" --labels 35 --boundaries
+
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import optax
+
+from jaxgan import random, train
+from jaxgan.config import Count, InputError, Natural, Rate, Seed
+from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.pairs import pairs
+from jaxgan.losses.adversarial import hinge
+from jaxgan.nets import multiscale, pix2pix, spade
+from jaxgan.terms import Term, feature_matching, over_scales
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """SPADE."""
+
+    data: str = "shapes"  # of the task labels; or folder:PATH or npz:PATH of label maps and images
+    task: str = "labels"  # "" of data that are pairs
+    arrays: str = "input,image"  # the maps and the images in an npz file
+    held_out: Count = 500  # pairs that are not trained on
+    split: str = "train"
+    labels: int | None = None  # of a map, 0 to LABELS - 1; those of shapes are known
+    boundaries: bool = False  # G is also told where instances meet
+    image_size: Count = 32
+    channels: int | None = None  # 1 or 3; the data's own if not given
+    batch_size: Count = 8
+    steps: Natural = 2000
+    n_critic: Count = 1
+    seed: Seed = 0
+    g_lr: Rate = 4e-4
+    d_lr: Rate = 1.6e-3  # four times G's, as the paper has it
+    matching: Rate = 10.0  # of D's inner maps
+    modulation: Literal["spade", "concat"] = "spade"  # concat: the map beside the input of each layer
+    norm: Literal["batch", "instance"] = "batch"  # within SPADE
+    encoder: bool = False  # styles: z is drawn around what an encoder makes of the real image
+    latent: Count = 16  # numbers of a style
+    divergence: Rate = 0.05  # of the encoder's styles from the standard normal ones
+    g_width: Count = 8
+    d_width: Count = 16
+    hidden: Count = 32  # of the layers that make SPADE's numbers; the paper's 128
+    layers: Natural = 2  # of D at each scale
+    scales: Count = 2
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.labels is None:
+        raise InputError(
+            "SPADE takes label maps: --task labels of shapes, or --labels N of data that are pairs"
+        )
+    g = spade.Generator(
+        cfg.labels,
+        cfg.g_width,
+        depth=pix2pix.depth(cfg.image_size),
+        channels=cfg.channels,
+        hidden=cfg.hidden,
+        modulation=cfg.modulation,
+        norm=cfg.norm,
+        encoder=cfg.encoder,
+        axis=axis,
+    )
+    d = multiscale.Discriminator(
+        cfg.d_width, cfg.layers, range(cfg.scales), norm="spectral", labels=cfg.labels
+    )
+    terms = {"matching": Term(feature_matching, cfg.matching)}
+    if cfg.encoder:
+        terms["divergence"] = Term(lambda seen: spade.divergence(seen.of_g), cfg.divergence)
+    gan = two_player(
+        g,
+        d,
+        loss=over_scales(hinge),
+        latent=partial(random.normal, shape=(cfg.latent if cfg.encoder else 0,)),
+        condition="input",
+        g_terms=terms,
+    )
+    return gan, Optimizers(*(optax.adam(lr, b1=0.0, b2=0.9) for lr in (cfg.g_lr, cfg.d_lr)))
+
+
+if __name__ == "__main__":
+    train.main(Config, make, pairs)
