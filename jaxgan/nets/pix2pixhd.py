@@ -56,9 +56,9 @@ class Generator(nn.Module):
     """z, which is not used, label map [B, H, W, 1 or 2] or image [B, H, W, C] -> f32[B, H, W, channels] in
     (-1, 1).
 
-    In training the `coarse` one, of the same parameters, answers by the global network alone, at half the size.
-    What is sampled is that, its pixels doubled, until the enhancer was trained for a step, as the collection
-    "phase" has it.
+    In training the `coarse` one, of the same parameters, answers by the global network alone at half the
+    size. What is sampled is that, its pixels doubled, until the enhancer was trained for a step, as the
+    collection "phase" has it.
 
     Raises:
       ValueError: if a side is no multiple of 2^(levels + 1).
