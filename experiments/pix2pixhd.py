@@ -96,14 +96,16 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     }
     parts = {name: "global" for name in pix2pixhd.GLOBAL} | {name: "fine" for name in pix2pixhd.ENHANCER}
 
+    def falling(step):
+        return cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)
+
     def adam(part_of: Callable):
+        def named(params):
+            return jax.tree_util.tree_map_with_path(lambda path, _: part_of(path[0].key), params)
+
         # Where a part rests nothing of it moves, its moments neither.
         held = {name: optax.conditionally_mask(optax.scale_by_adam(b1=0.5), of) for name, of in when.items()}
-        falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
-        by_name = lambda params: jax.tree_util.tree_map_with_path(
-            lambda path, _: part_of(path[0].key), params
-        )  # noqa: E731
-        return optax.chain(optax.partition(held, by_name), optax.scale_by_learning_rate(falling))
+        return optax.chain(optax.partition(held, named), optax.scale_by_learning_rate(falling))
 
     of_d = {"scale_0": "fine"}
     return games(cfg)[1], Optimizers(adam(parts.get), adam(lambda name: of_d.get(name, "always")))

@@ -77,10 +77,8 @@ def test_each_scale_has_its_own_mean(loss, key):
 def test_features_are_matched_map_by_map(key):
     gan, state, batch, _ = _game({"matching": Term(feature_matching, 7.0)})
     real, fake = _parts(gan, state, batch, key)
-    each = [
-        sum(np.abs(a - b).mean() for a, b in zip(x, y, strict=True))
-        for (_, x), (_, y) in zip(real, fake, strict=True)
-    ]
+    sides = [(x, y) for (_, x), (_, y) in zip(real, fake, strict=True)]
+    each = [sum(np.abs(a - b).mean() for a, b in zip(x, y, strict=True)) for x, y in sides]
     _, (_, figures) = gan.g_loss(state.g.params, state, batch, key)
     np.testing.assert_allclose(figures["matching"], 7 * np.mean(each), rtol=1e-5)
 
