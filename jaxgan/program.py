@@ -44,13 +44,18 @@ class Program:
         return self.method.make(dataclasses.replace(self.cfg, **numbers), axis)
 
     @cached_property
+    def frozen(self):
+        """What is in the state, but neither trained nor saved."""
+        return self.method.frozen(self.cfg, self.data)
+
+    @cached_property
     def initial(self) -> Callable:
         """(key, numbers) -> the state before the first step."""
-        example = self.data.example(self.cfg.batch_size)
+        example, frozen = self.data.example(self.cfg.batch_size), self.frozen
 
         def create(key, numbers):
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-            return steps.create_state(*self._made(numbers), key, zeros)
+            return steps.create_state(*self._made(numbers), key, zeros, frozen)
 
         return jax.jit(create, compiler_options=parallel.brief_options(self.devices[0]))
 
@@ -114,7 +119,7 @@ class Program:
     def digest(self) -> str:
         """A hash of what a step computes: game, losses, optimisers and the order of their updates."""
         text = re.sub(r"0x[0-9a-f]+", "", str(self.traced))  # but for where its functions lie in memory
-        consts = [np.asarray(x).tobytes() for x in self.traced.consts]
+        consts = [np.asarray(x).tobytes() for x in (*self.traced.consts, *jax.tree.leaves(self.frozen))]
         return hashlib.sha256(b"".join([text.encode(), *consts])).hexdigest()[:16]
 
     @cached_property

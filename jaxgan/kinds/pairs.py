@@ -13,7 +13,7 @@ from jaxgan.data import Dataset, shapes
 from jaxgan.data import pairs as read
 from jaxgan.kinds.kind import Judge, Kind, Made, NoOptions, Panel, taken
 from jaxgan.metrics import judge as judges
-from jaxgan.metrics import scores, segmentation
+from jaxgan.metrics import scores, segmentation, upscaling
 from jaxgan.metrics.full_reference import detail_ratio, l1, psnr, ssim
 from jaxgan.metrics.reference import measure, reference
 from jaxgan.metrics.score import Sampling, Score, cut, intervals, protocol
@@ -255,6 +255,17 @@ def judge(
         if inside is not None and inside.any():
             facts["psnr_hole_of_the_mean_image"] = float(np.nanmean(psnr(mean, held["image"], inside)))
             lines.append(f"filled by the mean image, psnr_hole {facts['psnr_hole_of_the_mean_image']:.2f} dB")
+        if upscaling.factor(held["input"], held["image"]) and not labels:
+            side = held["image"].shape[1:3]
+            fitted = upscaling.linear(data["input"], data["image"], held["input"])
+            found = {"bicubic": upscaling.bicubic(held["input"], side), "the best linear map": fitted}
+            for name, made in found.items():
+                if made is None:
+                    lines.append(f"{name} is not fitted to inputs of more than {upscaling.MOST} numbers")
+                    continue
+                of = {"psnr": float(psnr(made, held["image"]).mean()), fd: scores.distance(ref, made)}
+                facts |= {f"{k}_of_{name.replace(' ', '_')}": x for k, x in of.items()}
+                lines.append(f"{name} has psnr {of['psnr']:.2f} dB, {fd} {of[fd]:.4g}")
         if held["input"].shape == held["image"].shape and not labels:
             facts["l1_of_the_input"] = float(l1(held["input"], held["image"]).mean())
             lines.append(f"the input itself has l1 {facts['l1_of_the_input']:.4f}")

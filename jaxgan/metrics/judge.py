@@ -112,9 +112,19 @@ def _network(params, image, exact=lambda x: x, weight=lambda w: w):
     return exact(layer(x, out)), x
 
 
-def _initial(shape: tuple[int, ...], n_classes: int) -> dict:
+def maps(params, x):
+    """The maps of the second convolution, f32[B, h, w, 64], of images f32[B, H, W, C] in [-1, 1], a quarter as
+    large as they."""
+    x = x * (255 / 256)
+    for name in LAYERS[:2]:
+        y = _conv(x, params[name]["w"])
+        x = jax.nn.relu(y + jnp.broadcast_to(params[name]["b"], y.shape))
+    return x
+
+
+def _initial(shape: tuple[int, ...], n_classes: int, seed: int = 0) -> dict:
     """The weights before the first step, f64, of images [H, W, C]."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     h, w, c = shape
 
     def layer(shape):
@@ -175,7 +185,7 @@ def _host():
         return None
 
 
-def train(data: Dataset) -> Judge:
+def train(data: Dataset, seed: int = 0) -> Judge:
     """Trains a judge on five sixths of a labelled set; the rest gives its accuracy.
 
     A call takes one batch, so that a signal is looked at between two.
@@ -190,10 +200,10 @@ def train(data: Dataset) -> Judge:
     order = np.random.default_rng(0).permutation(len(data["label"]))
     held, kept = order[::HELD_OUT], np.delete(order, np.s_[::HELD_OUT])
     image, label, n_classes = data["image"], data["label"], len(data.classes)
-    params = _initial(image.shape[1:], n_classes)
+    params = _initial(image.shape[1:], n_classes, seed)
     m = v = jax.tree.map(np.zeros_like, params)
     most = max(16, min(BATCH, BATCH * 64**2 // image[0, ..., 0].size))  # large images in smaller batches
-    key, slot = jax.random.key(0), np.arange(min(most, len(kept)), dtype=np.int32)
+    key, slot = jax.random.key(seed), np.arange(min(most, len(kept)), dtype=np.int32)
     rates = _rates(int(np.clip(EPOCHS * len(kept) / len(slot), FEWEST, MOST)))
     with jax.default_device(_host()):
         for step, rate in enumerate(
@@ -246,16 +256,22 @@ def _read(content: bytes) -> Judge:
 SHIPPED = Path(__file__).with_name("judges")  # the default data's, so that nobody waits for it
 
 
-def cached(data: Dataset) -> Judge:
-    """The judge of a labelled set: it came with jaxgan, or is in the cache, or is trained and put there."""
-    name = f"{data.digest}-v{VERSION}.msgpack"
+def cached(data: Dataset, seed: int = 0) -> Judge:
+    """The judge of a labelled set: it came with jaxgan, or is in the cache, or is trained and put there.
+
+    Args:
+      seed: another one is another classifier of the same data: what learns from that one's features is scored
+        by features that it has not seen.
+    """
+    name = f"{data.digest}-v{VERSION}{f'-{seed}' if seed else ''}.msgpack"
     kept = cache.folder() / "judges" / name
     for path in (SHIPPED / name, kept):
         if path.is_file():
             with contextlib.suppress(ValueError):  # cut short or of another kind: it is trained anew
                 return _read(path.read_bytes())
-    print(f"training a judge of {data.name}, once for these data", flush=True)
-    trained = train(data)
+    what = "another classifier" if seed else "a judge"
+    print(f"training {what} of {data.name}, once for these data", flush=True)
+    trained = train(data, seed)
     cache.keep(kept, _written(trained))
     return trained
 

@@ -125,8 +125,8 @@ def test_a_signal_ends_its_training():
 def untrained(monkeypatch):
     """Judges that are made and not trained."""
 
-    def train(data):
-        params = judge._initial(data["image"].shape[1:], len(data.classes))
+    def train(data, seed):
+        params = judge._initial(data["image"].shape[1:], len(data.classes), seed)
         return judge.Judge(jax.tree.map(np.float32, params), len(data.classes), 0.5, data.digest)
 
     monkeypatch.setattr(judge, "train", train)
@@ -136,7 +136,7 @@ def test_a_file_is_shared(untrained, tmp_path, monkeypatch, capsys):
     data, file = _set(60), tmp_path / "sub" / "classifier"
     made = judge.shared(data, file)
     assert "written to" in capsys.readouterr().out
-    monkeypatch.setattr(judge, "train", lambda data: pytest.fail("trained again"))
+    monkeypatch.setattr(judge, "train", lambda data, seed: pytest.fail("trained again"))
     assert judge.shared(data, file).name == made.name
     other = _set(61)
     assert judge.shared(other, file).name == made.name  # of the data that it learned
@@ -160,7 +160,7 @@ def test_a_file_of_other_images_is_refused(untrained, other, told, tmp_path):
 def test_the_digits_own_came_along_and_is_what_training_makes(monkeypatch, tmp_path):
     data = images.load(dcgan.Config(), None)  # as the first command of all has them
     with monkeypatch.context() as patch:
-        patch.setattr(judge, "train", lambda data: pytest.fail("trained"))
+        patch.setattr(judge, "train", lambda data, seed: pytest.fail("trained"))
         known = judge.cached(data)
         patch.setattr(judge, "SHIPPED", tmp_path)
         with pytest.raises(pytest.fail.Exception, match="trained"):
@@ -185,3 +185,23 @@ def test_a_set_that_teaches_nothing_is_told(n, told):
     data = image_set("plain", np.zeros((4, 8, 8, 1), np.uint8)) if n is None else _set(n)
     with pytest.raises(InputError, match=told):
         judge.train(data)
+
+
+def test_another_seed_is_another_classifier_with_a_file_of_its_own(untrained, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    data = _set(24)
+    own, other = judge.cached(data), judge.cached(data, seed=1)
+    assert own.name != other.name
+    assert len(list((tmp_path / "judges").iterdir())) == 2
+    monkeypatch.setattr(judge, "train", lambda data, seed: pytest.fail("trained again"))
+    assert [judge.cached(data).name, judge.cached(data, seed=1).name] == [own.name, other.name]
+
+
+def test_maps_are_those_on_the_way_to_the_logits():
+    data = _set(6)
+    params = jax.tree.map(np.float32, judge._initial((8, 8, 1), 3))
+    x = judge.maps(params, data["image"].astype(np.float32) / np.float32(127.5) - 1)
+    assert x.shape == (6, 2, 2, 64)
+    hidden = np.maximum(np.asarray(x).reshape(6, -1) @ params["hidden"]["w"] + params["hidden"]["b"], 0)
+    _, features = judge.judge(judge.Judge(params, 3, 0.0, ""), data["image"])
+    np.testing.assert_allclose(hidden, features, rtol=1e-4, atol=1e-4)

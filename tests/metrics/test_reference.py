@@ -33,7 +33,7 @@ def test_the_statistics_are_those_of_all_images_and_are_made_once(ref, digits, m
     expected = moments(features.classifier(digits).of(digits["image"])[0])
     for ours, theirs in zip(ref.moments, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-    monkeypatch.setattr(judge, "train", lambda data: pytest.fail("trained again"))
+    monkeypatch.setattr(judge, "train", lambda data, seed: pytest.fail("trained again"))
     monkeypatch.setattr(reference, "_measure", lambda *args: pytest.fail("measured again"))
     again = reference.reference(digits)
     np.testing.assert_array_equal(again.moments[1], ref.moments[1])
