@@ -1,6 +1,7 @@
 """The context encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379): what was in an image's hole.
 
     python -m experiments.context_encoder --adversarial 0
+    python -m experiments.context_encoder --task background
     python -m experiments.context_encoder --data tfds:fashion_mnist --data-dir DIR --channels 1 \\
         --held-out 2000
 
@@ -45,7 +46,7 @@ class Config:
     """The context encoder."""
 
     data: str = "shapes"  # a set of images
-    task: str = "hole:12"  # hole:SIDE, or hole:SIDE,anywhere
+    task: str = "hole:12"  # hole:SIDE, hole:SIDE,anywhere, or background, what is behind a cut-out
     backwards: bool = False
     arrays: str = "input,image"  # A and B in an npz file of pairs, A with a mask as its last channel
     held_out: Count = 500  # images that are not trained on
@@ -74,8 +75,10 @@ def squares(seen):
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    if cfg.task and not cfg.task.startswith("hole"):
-        raise InputError(f"--task {cfg.task}: a context encoder fills a hole:SIDE or hole:SIDE,anywhere")
+    if cfg.task and not cfg.task.startswith(("hole", "background")):
+        raise InputError(
+            f"--task {cfg.task}: a context encoder fills hole:SIDE, hole:SIDE,anywhere or background"
+        )
     options = {"norm": cfg.norm, "axis": axis}
     size = {"depth": pix2pix.depth(cfg.image_size), "channels": cfg.channels}
     net = pix2pix.Generator(cfg.g_width, **size, dropout=0.0, **options)

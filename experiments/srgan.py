@@ -4,9 +4,9 @@
     python -m experiments.srgan --data tfds:fashion_mnist --data-dir DIR --image-size 28 --channels 1 \\
         --held-out 2000
 
-SRResNet learns by squares alone for `pretrain` steps, in which D rests, and then plays the game; where that is
-all steps, it is SRResNet. The perceptual loss is of VGG19's features where its weights are given, else of a
-classifier of the data's own labels, another than the one that scores.
+SRResNet learns by squares alone for `pretrain` steps, in which D rests, and then plays the game; where these
+are all steps, it stays SRResNet. The perceptual loss is of VGG19's features where its weights are given, else
+of a classifier of the data's own labels, another than the one that scores.
 
 Published: a PSNR of 32.05, 28.49 and 27.58 dB of SRResNet on Set5, Set14 and BSD100, four times as large; of
 SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.

@@ -131,6 +131,8 @@ def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray
     """Drawings of shapes in the colours of their kinds, textured, on grey, and their outlines."""
     n, side = drawings.counted(spec), side or 32
     memory.require(8 * n * side**2, f"{n} drawings of {side}x{side}")
+    if task == "background":
+        return _cut_out(n, side), shapes.KINDS, ["a cut-out lies before three other shapes"]
     if task == "labels":
         return _mapped(n, side), (), ["a drawing's texture and background are its style: no map tells them"]
 
@@ -144,6 +146,20 @@ def _drawn(spec: str, task: str, side: int | None) -> tuple[dict[str, np.ndarray
     arrays = {"B": image, "label": kind}
     arrays["A"] = outline if task == "edges" else tasks.given(tasks.named(task), image)
     return arrays, shapes.KINDS, ["the edges are the drawings' own outlines"] if task == "edges" else []
+
+
+def _cut_out(n: int, side: int) -> dict[str, np.ndarray]:
+    """Shapes cut out, and what they are before drawings of three shapes."""
+    key = jax.random.key(0)
+
+    def draw(slot):
+        subject = shapes.scenes(key, slot, by_kind=True)
+        others = shapes.scenes(jax.random.fold_in(key, 1), slot, shapes=3, by_kind=True)
+        parts = shapes.draw(subject, side), shapes.alpha(subject, side), shapes.draw(others, side)
+        return *jax.vmap(tasks.background)(*parts), subject.kind[:, 0]
+
+    given, image, kind = drawings.drawn(draw, n)
+    return {"A": given, "B": image, "label": kind}
 
 
 def _mapped(n: int, side: int) -> dict[str, np.ndarray]:
@@ -221,6 +237,8 @@ def load(
         )
     if labels is not None and not 2 <= labels <= 256:
         raise InputError(f"--labels {labels}: a label map has 2 to 256")
+    if task == "background" and name != "shapes":
+        raise InputError("--task background: cut-outs are those of --data shapes; of others pairs, --task ''")
     if name == "shapes" and task:
         found, classes, told = _drawn(spec, task, image_size)
         spec = name

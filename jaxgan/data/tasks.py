@@ -69,7 +69,22 @@ def hole(image, key, *, side: int = 12, anywhere: bool = False):
     return jnp.concatenate([jnp.where(inside, 0.5, image), inside.astype(image.dtype)], -1)
 
 
-TASKS = "edges", "grey", "low:FACTOR", "hole:SIDE", "hole:SIDE,anywhere"
+def background(subject, alpha, behind):
+    """A cut-out to be given a background, and one that it may have had: f32[H, W, C + 1], its pixels where it
+    covers more than half of them, mid grey elsewhere and a last channel that is 1 there; and the composite,
+    f32[H, W, C].
+
+    Args:
+      subject, behind: images f32[H, W, C].
+      alpha: how much of each pixel the subject covers, f32[H, W, 1] in [0, 1].
+    """
+    composite = alpha * subject + (1 - alpha) * behind
+    elsewhere = alpha < 0.5
+    given = jnp.concatenate([jnp.where(elsewhere, 0.5, composite), elsewhere.astype(alpha.dtype)], -1)
+    return given, composite
+
+
+TASKS = "edges", "grey", "low:FACTOR", "hole:SIDE", "hole:SIDE,anywhere"  # of any images
 
 
 def named(spec: str) -> Callable:

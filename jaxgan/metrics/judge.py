@@ -113,8 +113,7 @@ def _network(params, image, exact=lambda x: x, weight=lambda w: w):
 
 
 def maps(params, x):
-    """The maps of the second convolution, f32[B, h, w, 64], of images f32[B, H, W, C] in [-1, 1], a quarter as
-    large as they."""
+    """The maps of the second convolution, f32[B, H / 4, W / 4, 64], of images f32[B, H, W, C] in [-1, 1]."""
     x = x * (255 / 256)
     for name in LAYERS[:2]:
         y = _conv(x, params[name]["w"])

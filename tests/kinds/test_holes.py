@@ -1,5 +1,6 @@
 """Holes in images, and a run of the context encoder that fills them."""
 
+import dataclasses
 import re
 
 import jax
@@ -11,6 +12,7 @@ import jaxgan
 from experiments import context_encoder
 from jaxgan import cli, sampling, train
 from jaxgan.config import InputError
+from jaxgan.data import tasks
 from jaxgan.kinds import Made
 from jaxgan.kinds.pairs import hole, pairs
 from jaxgan.metrics.full_reference import psnr
@@ -116,7 +118,10 @@ def test_what_is_transparent_in_a_picture_is_filled(trained, given, tmp_path):
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"task": "edges"}, "--task edges: a context encoder fills a hole:SIDE or hole:SIDE,anywhere"),
+        (
+            {"task": "edges"},
+            "--task edges: a context encoder fills hole:SIDE, hole:SIDE,anywhere or background",
+        ),
         ({"task": "hole:17"}, "--task hole:17: the hole lies outside images of 16x16"),
     ],
 )
@@ -124,3 +129,27 @@ def test_bad_input_is_told(config, told, tmp_path):
     with pytest.raises(InputError, match=re.escape(told)):
         _start(tmp_path, **config)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_cut_out_keeps_its_pixels_and_nothing_of_what_is_behind():
+    cfg = context_encoder.Config(data="shapes:60", task="background", held_out=8)
+    data = pairs.load(cfg, None)
+    given, truth = data["input"], data["image"]
+    inside = hole(given, truth)
+    share = inside.mean((1, 2, 3))
+    assert 0.3 < share.min() < share.max() < 0.95
+    kept = np.broadcast_to(~inside, truth.shape)
+    np.testing.assert_array_equal(given[..., :3][kept], truth[kept])
+    assert np.unique(given[..., :3][~kept]).tolist() == [128]
+    assert np.std(truth[~kept]) > 40
+    # Where a subject covers a pixel in part, its truth is the mean of both by how much.
+    subject, behind = np.full((1, 1, 2, 3), 1.0), np.zeros((1, 1, 2, 3))
+    shown, whole = tasks.background(subject[0], np.array([[[0.75], [0.25]]]), behind[0])
+    np.testing.assert_allclose(whole[0, :, 0], [0.75, 0.25])
+    np.testing.assert_allclose(shown[0], [[0.75] * 3 + [0], [0.5] * 3 + [1]])
+    for options, told in (
+        ({"data": "digits"}, "cut-outs are those of --data shapes"),
+        ({"data": "shapes:60", "task": "background:4"}, "--task 'background:4' is not one of"),
+    ):
+        with pytest.raises(InputError, match=re.escape(told)):
+            pairs.load(dataclasses.replace(cfg, **options), None)
