@@ -20,6 +20,7 @@ from functools import partial
 
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from jaxgan import pool, train
 from jaxgan.config import Count, Natural, Rate, Seed
@@ -60,10 +61,8 @@ def absolute(x, y):
     return jnp.abs(x - y).mean((1, 2, 3))
 
 
-def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
-    """The method of a config, for batches sharded over the device axis if there is one."""
-    g = cyclegan.Generator(cfg.g_width, cfg.blocks, cfg.channels)
-    d = pix2pix.Discriminator(cfg.d_width, layers=cfg.layers)
+def game(g: nn.Module, d: nn.Module, cfg: Config, axis: str | None = None) -> GAN:
+    """Two generators like g against two discriminators like d."""
     sides = "a", "b"  # of a domain: the generator that makes it, and the discriminator that judges it
 
     def made(params, of: str, x):
@@ -101,7 +100,8 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         real, extra, metrics, loss = images(batch), {}, {}, 0.0
         other = {"a": real["b"], "b": real["a"]}
         for side in sides:
-            fake = made(state.g.params, side, other[side])
+            # As G's loss has them, so that where both are of one state they are made once.
+            fake, _ = jnp.split(made(state.g.params, side, jnp.concatenate([other[side], real[side]])), 2)
             extra[side], shown = pool.exchanged(
                 state.extra[side], fold(key, "pool", side), batch["slot"], fake, axis=axis
             )
@@ -120,9 +120,16 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     def latent(key, slot):
         return jnp.zeros((len(slot), 0))  # an answer is a function of the image alone
 
+    return GAN(init, d_loss, g_loss, latent, sample, None, "a")
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    g = cyclegan.Generator(cfg.g_width, cfg.blocks, cfg.channels)
+    d = pix2pix.Discriminator(cfg.d_width, layers=cfg.layers)
     falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
     adam = optax.adam(falling, b1=0.5)
-    return GAN(init, d_loss, g_loss, latent, sample, None, "a"), Optimizers(adam, adam)
+    return game(g, d, cfg, axis), Optimizers(adam, adam)
 
 
 def train_step(cfg: Config):

@@ -1,5 +1,6 @@
 """The games that `step_time` measures: networks, loss, batch and optimiser, for JAX."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,10 +10,13 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from experiments import cyclegan
 from experiments.pix2pix import absolute, noise
-from jaxgan import random
+from jaxgan import random, steps
+from jaxgan.dynamics import simultaneous_step
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
+from jaxgan.nets import cyclegan as nets
 from jaxgan.nets import dcgan, mlp, pix2pix, resnet
 from jaxgan.terms import Term, penalty
 from jaxgan.two_player import two_player
@@ -67,12 +71,37 @@ class Case:
         adam = partial(optax.adam, 2e-4, *self.betas)
         return gan, Optimizers(adam(), adam())
 
+    train_step = staticmethod(steps.train_step)
+
     def batches(self):
         """Real data of one step, [n_critic, B, ...], from a fixed key."""
         shape = (self.n_critic, self.batch, *self.shape)
         slot = jnp.broadcast_to(jnp.arange(self.batch), shape[:2])
         drawn = lambda seed: jnp.tanh(jax.random.normal(jax.random.key(seed), shape))  # noqa: E731
         return {"image": drawn(1), "slot": slot} | ({} if self.l1 is None else {"input": drawn(2)})
+
+    def seen(self, batches) -> list:
+        """The real data of batches, and what the players are given beside, if anything."""
+        return [batches[name] for name in ("image", "input") if name in batches]
+
+
+@dataclass(frozen=True)
+class Cycle(Case):
+    """CycleGAN's two players of two networks each; the pool shows new images until it is full."""
+
+    train_step = staticmethod(simultaneous_step)
+
+    def game(self, dtype=jnp.float32):
+        adam = partial(optax.adam, 2e-4, *self.betas)
+        cfg = cyclegan.Config(cycle=10.0, identity=5.0)
+        return cyclegan.game(*self.networks(dtype), cfg), Optimizers(adam(), adam())
+
+    def batches(self):
+        real = Case.batches(dataclasses.replace(self, l1=1.0))
+        return {"a": {"image": real["image"]}, "b": {"image": real["input"]}, "slot": real["slot"]}
+
+    def seen(self, batches) -> list:
+        return [batches[side]["image"] for side in "ab"]
 
 
 _G4 = {"generator/Dense_0": ("out", (4, 4, 256))}
@@ -147,5 +176,14 @@ CASES = {
         batch=8,
         latent=0,
         l1=100.0,
+    ),
+    "i": Cycle(
+        "CycleGAN 64x64x3, 6 blocks, width 32, batch 4",
+        1.2,
+        lambda t: (nets.Generator(32, blocks=6, dtype=t), pix2pix.Discriminator(32, dtype=t)),
+        shape=(64, 64, 3),
+        batch=4,
+        latent=0,
+        betas=(0.5, 0.999),
     ),
 }

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from experiments.benchmarks.cases import Cycle
+
 
 class Net(nn.Module):
     """Layers by the names that flax gives them, so that weights carry over by path."""
@@ -189,25 +191,64 @@ class UNet(Net):
 
 
 class PatchDiscriminator(Net):
-    def __init__(self, channels, layers=3, width=64):
+    def __init__(self, channels, layers=3, width=64, conditional=True):
         super().__init__()
         widths = [width * min(2**level, 8) for level in range(layers + 1)]
+        inputs = 2 * channels if conditional else channels
         self.convs = [
             self.add("Conv", nn.Conv2d(c, o, 4, 2 if level < layers else 1, 1))
-            for level, (c, o) in enumerate(zip([2 * channels, *widths], widths, strict=False))
+            for level, (c, o) in enumerate(zip([inputs, *widths], widths, strict=False))
         ]
         self.add("Conv", nn.Conv2d(widths[-1], 1, 4, 1, 1))
         self.last = getattr(self, f"Conv_{layers + 1}")
 
-    def forward(self, x, given):
-        x = torch.cat([given, x], 1)
+    def forward(self, x, *given):
+        x = torch.cat([*given, x], 1)
         for level, conv in enumerate(self.convs):
             x = conv(x)
             x = F.leaky_relu(F.instance_norm(x) if level else x, 0.2)
         return self.last(x)[:, 0]
 
 
+class CycleGenerator(Net):
+    def __init__(self, channels, blocks=6, width=32):
+        super().__init__()
+        down = [(channels, width, 7, 1, 0), *((width << i, width << (i + 1), 3, 2, 1) for i in range(2))]
+        self.down = [self.add("Conv", nn.Conv2d(*of)) for of in down]
+        self.blocks = [
+            [self.add("Conv", nn.Conv2d(4 * width, 4 * width, 3)) for _ in range(2)] for _ in range(blocks)
+        ]
+        self.last = self.add("Conv", nn.Conv2d(width, channels, 7))
+        self.up = [
+            self.add("ConvTranspose", nn.ConvTranspose2d(width << i, width << (i - 1), 3, 2, 1, 1))
+            for i in (2, 1)
+        ]
+
+    def forward(self, x):
+        padded = lambda x, by: F.pad(x, (by,) * 4, mode="reflect")  # noqa: E731
+        x = padded(x, 3)
+        for conv in self.down:
+            x = F.relu(F.instance_norm(conv(x)))
+        for first, second in self.blocks:
+            y = F.relu(F.instance_norm(first(padded(x, 1))))
+            x = x + F.instance_norm(second(padded(y, 1)))
+        for up in self.up:
+            x = F.relu(F.instance_norm(up(x)))
+        return torch.tanh(self.last(padded(x, 3)))
+
+
+class Sides(nn.ModuleDict):
+    """A network for each of two domains: the generator of its images, or their discriminator."""
+
+    def __init__(self, make):
+        super().__init__({side: make() for side in "ab"})
+
+
 def networks(name, case):
+    if name == "i":
+        channels = case.shape[2]
+        alone = lambda: PatchDiscriminator(channels, width=32, conditional=False)  # noqa: E731
+        return Sides(lambda: CycleGenerator(channels)), Sides(alone)
     if name == "h":
         size, _, channels = case.shape
         return UNet(channels, size.bit_length() - 1), PatchDiscriminator(channels)
@@ -286,6 +327,8 @@ def load_vectors(net, vectors):
 def d_loss(case, g, d, real, z, mix, *given):
     """D's loss; `mix` [B] weighs the interpolation of the gradient penalty; `given` are images that both
     players are given, if any."""
+    if isinstance(case, Cycle):
+        return cycle_d_loss(d, real, *given, *cycle_fakes(g, real, *given))
     with torch.no_grad():
         fake = g(z, *given)
     if case.penalty == "r1":
@@ -308,25 +351,54 @@ def d_loss(case, g, d, real, z, mix, *given):
 
 
 def g_loss(case, g, d, z, real=None, *given):
+    if isinstance(case, Cycle):
+        return cycle_g_loss(g, d, real, *given)[0]
     fake = g(z, *given)
     logits = d(fake, *given)
     loss = F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
     return loss if case.l1 is None else loss + case.l1 * (fake - real).abs().mean()
 
 
+@torch.no_grad()
+def cycle_fakes(g, a, b):
+    return g["a"](b), g["b"](a)
+
+
+def cycle_d_loss(d, a, b, fake_a, fake_b):
+    loss = 0
+    for side, real, fake in (("a", a, fake_a), ("b", b, fake_b)):
+        on_real, on_fake = d[side](torch.cat([real, fake])).chunk(2)
+        loss = loss + ((on_real - 1).square().mean() + on_fake.square().mean()) / 2
+    return loss
+
+
+def cycle_g_loss(g, d, a, b):
+    """(the loss of both generators, what they made of b and of a)."""
+    fake_a, same_a = g["a"](torch.cat([b, a])).chunk(2)
+    fake_b, same_b = g["b"](torch.cat([a, b])).chunk(2)
+    apart = lambda x, y: (x - y).abs().mean()  # noqa: E731
+    loss = (d["a"](fake_a) - 1).square().mean() + (d["b"](fake_b) - 1).square().mean()
+    loss = loss + 10 * (apart(g["a"](fake_b), a) + apart(g["b"](fake_a), b))
+    return loss + 5 * (apart(same_a, a) + apart(same_b, b)), fake_a, fake_b
+
+
+def trainer(name, case, mode, seen, device):
+    """Of a case, on batches of real data and what is given beside."""
+    kind = CycleTrainer if isinstance(case, Cycle) else Trainer
+    return kind(name, case, mode, seen, device)
+
+
 class Trainer:
     """One mode: "eager", "channels_last" or "compile" (channels last, both losses compiled)."""
 
-    def __init__(self, name, case, mode, real, device, given=None):
+    def __init__(self, name, case, mode, seen, device):
         self.case, self.device = case, device
         layout = {"memory_format": torch.contiguous_format}
         if mode != "eager" and len(case.shape) == 3:
             layout = {"memory_format": torch.channels_last}
         self.g, self.d = (net.to(device, **layout) for net in networks(name, case))
         ready = lambda x: x.to(device, **(layout if x.ndim == 4 else {}))  # noqa: E731
-        self.real = [(ready(x),) for x in real]
-        if given is not None:
-            self.real = [(*x, ready(y)) for x, y in zip(self.real, given, strict=True)]
+        self.real = [tuple(map(ready, of)) for of in seen]
         adam = dict(lr=2e-4, betas=case.betas, fused=True)
         self.g_opt = torch.optim.Adam(self.g.parameters(), **adam)
         self.d_opt = torch.optim.Adam(self.d.parameters(), **adam)
@@ -348,3 +420,26 @@ class Trainer:
         self.g_loss(torch.randn(n, self.case.latent, device=device), *seen).backward()
         self.g_opt.step()
         self.d.requires_grad_(True)
+
+
+class CycleTrainer(Trainer):
+    """As the authors' code: G first, then D on the images that G has just made. The pool, which shows new
+    images until it is full, is left out."""
+
+    def __init__(self, name, case, mode, seen, device):
+        super().__init__(name, case, mode, seen, device)
+        compiled = torch.compile if mode == "compile" else lambda f: f
+        self.g_loss = compiled(lambda *real: cycle_g_loss(self.g, self.d, *real))
+        self.d_loss = compiled(lambda *images: cycle_d_loss(self.d, *images))
+
+    def step(self):
+        (real,) = self.real
+        self.d.requires_grad_(False)
+        self.g_opt.zero_grad()
+        loss, *fakes = self.g_loss(*real)
+        loss.backward()
+        self.g_opt.step()
+        self.d.requires_grad_(True)
+        self.d_opt.zero_grad()
+        self.d_loss(*real, *(fake.detach() for fake in fakes)).backward()
+        self.d_opt.step()

@@ -60,7 +60,7 @@ from experiments.benchmarks.cases import CASES, Case
 from experiments.benchmarks.startup import cpu
 from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
-from jaxgan.nets import dcgan, pix2pix, resnet
+from jaxgan.nets import cyclegan, dcgan, pix2pix, resnet
 from jaxgan.nn import spectral
 from jaxgan.signals import reported
 
@@ -73,7 +73,7 @@ TOLERANCE = 1e-3
 class Config:
     """Times a training step in jaxgan and in PyTorch."""
 
-    cases: tuple[Literal["a", "b", "c", "d", "e", "f", "g", "h"], ...] = tuple("abcdefgh")  # which, by letter
+    cases: tuple[Literal[tuple(CASES)], ...] = tuple(CASES)  # which, by letter
     rounds: Count = 9  # how often each mode is timed; 7 or more for a median to quote
     seconds: Count = 1  # about how long one timing lasts
     linen: bool = True  # also flax.linen's convolutions in the scan
@@ -96,6 +96,8 @@ def _linen_convolutions():
     for module, name, layer in (
         (dcgan, "Conv", nn.Conv),
         (dcgan, "ConvTranspose", nn.ConvTranspose),
+        (cyclegan, "Conv", nn.Conv),
+        (cyclegan, "ConvTranspose", nn.ConvTranspose),
         (pix2pix, "Conv", nn.Conv),
         (pix2pix, "ConvTranspose", nn.ConvTranspose),
         (resnet, "Conv", nn.Conv),
@@ -115,7 +117,7 @@ class Ours:
             self.batches = case.batches()
             first = jax.tree.map(lambda x: x[0], self.batches)
             self.state = steps.create_state(gan, opts, jax.random.key(0), first)
-            step = functools.partial(steps.train_step, gan, opts)
+            step = functools.partial(case.train_step, gan, opts)
             if mode != "loop":
                 one, n = step, length
                 step = lambda state, b: steps.train_chunk(one, lambda _: b, state, n)  # noqa: E731
@@ -136,7 +138,7 @@ def flops(case: Case) -> float:
     gan, opts = case.game()
     batches = case.batches()
     state = steps.create_state(gan, opts, jax.random.key(0), jax.tree.map(lambda x: x[0], batches))
-    closed = jax.make_jaxpr(functools.partial(steps.train_step, gan, opts))(state, batches)
+    closed = jax.make_jaxpr(functools.partial(case.train_step, gan, opts))(state, batches)
     used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
 
     def count(jaxpr):
@@ -210,8 +212,8 @@ class Torch:
         torch.manual_seed(0)
         device = _device()
         batches = case.batches()
-        real, given = ([in_torch.image(x) for x in batches.get(k, ())] for k in ("image", "input"))
-        self.trainer = in_torch.Trainer(name, case, mode, real, device, given or None)
+        seen = [[in_torch.image(x) for x in of] for of in zip(*case.seen(batches), strict=True)]
+        self.trainer = in_torch.trainer(name, case, mode, seen, device)
         self.length = length
         start = time.perf_counter()
         self.trainer.step()
@@ -286,7 +288,7 @@ def disagreement(name: str) -> float:
             functools.reduce(dict.__getitem__, layers, tree)[last]["u"] = u
     key = random.fold(jax.random.key(0), "agreement")
     z = jnp.zeros(len(batch["slot"]))  # of a game whose noise is dropout alone
-    if case.l1 is None:
+    if case.latent:
         z = wide(gan.latent(random.fold(key, "latent"), batch["slot"]))
     mix = (
         random.uniform(random.fold(key, "interpolate"), batch["slot"], (1, 1, 1))
@@ -300,8 +302,8 @@ def disagreement(name: str) -> float:
     for side, (net, params) in nets.items():
         tensors |= in_torch.load(net, _flat(side, params), case.layout)
     in_torch.load_vectors(d, {f"discriminator{path}": u for path, u in vectors.items()})
-    real, z_torch, mix = in_torch.image(batch["image"]), in_torch.image(z), in_torch.image(mix)
-    given = [in_torch.image(batch["input"])] if "input" in batch else []
+    real, *given = map(in_torch.image, case.seen(batch))
+    z_torch, mix = in_torch.image(z), in_torch.image(mix)
 
     worst = 0.0
     for side, loss_fn, params in (

@@ -18,7 +18,9 @@ def reflected(x, by: int):
 
 
 def _conv(x, features: int, size: int, stride: int = 1, kind=Conv):
-    padding = "SAME" if stride == 2 else "VALID"
+    # PyTorch's padding of 1, and of 1 on one side more the other way: SAME is the mirror image of both.
+    halves, doubles = ((1, 1), (1, 1)), ((1, 2), (1, 2))
+    padding = "VALID" if stride == 1 else halves if issubclass(kind, nn.Conv) else doubles
     options = {"dtype": x.dtype, "kernel_init": _weights}
     return kind(features, (size, size), (stride, stride), padding, **options)(x)
 
