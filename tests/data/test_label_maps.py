@@ -23,7 +23,16 @@ def test_the_maps_of_shapes_are_what_the_drawings_show(drawn):
     assert (seen == label).mean() > 0.97  # pixels that an edge crosses may be either
     share = np.bincount(label.ravel(), minlength=5) / label.size
     assert 0.05 < share.min() < share.max() < 0.55
-    # A drawing has one texture: all its shapes are striped, or none.
+    # A drawing has one texture: all its shapes are plain, or none.
+    light = drawn["image"].min(-1)
+    inside = np.asarray(shapes.covered(drawn["image"] / np.float32(255))) > 0.98
+    plain = [
+        {bool(light[i][own].std() < 3) for k in range(1, 5) if (own := inside[i] & (label[i] == k)).sum() > 40}
+        for i in range(len(label))
+    ]
+    assert [kinds for kinds in plain if len(kinds) > 1] == []
+    assert {True} in plain
+    assert {False} in plain
     edge = drawn["input"][..., 1]
     assert set(np.unique(edge)) == {0, 255}
     between = tasks.boundaries(label)
@@ -43,7 +52,7 @@ def test_boundaries_by_hand():
 def folder(tmp_path):
     """Ten label maps of 40x40, some with a palette, and their images."""
     rng = np.random.default_rng(0)
-    number = np.kron(rng.integers(0, 3, (10, 4, 4)), np.ones((10, 10))).astype(np.uint8)
+    number = rng.integers(0, 3, (10, 40, 40)).astype(np.uint8)
     for side in "AB":
         (tmp_path / side).mkdir()
     for i, x in enumerate(number):
