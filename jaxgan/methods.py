@@ -31,9 +31,8 @@ class Method(NamedTuple):
     train_step: Callable = _usual_step  # cfg -> the order of a step's updates
     batches: Callable = _usual_batches  # (cfg, draw) -> (state -> the real batches of its step)
     complete: Callable = lambda cfg: cfg  # cfg -> cfg with what follows from its other fields
-    frozen: Callable = (
-        lambda cfg, data: ()
-    )  # (cfg, Dataset) -> `state.frozen`: what a game knows and none trains
+    # (cfg, Dataset) -> `state.frozen`: what a game knows and neither trains nor saves
+    frozen: Callable = lambda cfg, data: ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +73,8 @@ def name_of(experiment: dict[str, str | None]) -> str:
 
 def method_of(module: ModuleType, kind: Kind) -> Method:
     """The method of an experiment's module."""
-    own = {
-        k: getattr(module, k) for k in ("train_step", "batches", "complete", "frozen") if hasattr(module, k)
-    }
+    known = ("train_step", "batches", "complete", "frozen")
+    own = {k: getattr(module, k) for k in known if hasattr(module, k)}
     return Method(module.make, kind, **own)
 
 

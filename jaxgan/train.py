@@ -114,7 +114,7 @@ def main(
     Raises:
       TypeError: if the module that defines the config has another `make`, or none, or not the kind: there
         a resumed or loaded run looks for them (and for the method's own `train_step(cfg)`,
-        `batches(cfg, draw)` and `complete(cfg)`, if it has any).
+        `batches(cfg, draw)`, `complete(cfg)` and `frozen(cfg, data)`, if it has any).
     """
     usual = Loop() if loop is None else loop
 

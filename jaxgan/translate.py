@@ -117,6 +117,8 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
     names = source.names * (len(source.images) if source.form == "npz" else 1)
     each = zip(source.images, source.holes, names, strict=True)
     if "labels" in generator.facts:
+        if channels == 2 and any(image.shape[-1] == 1 for image in source.images):
+            print("boundaries lie where two labels meet: the maps know no instances")
         images = [_bounded(image, channels) for image, _, _ in each]
     else:
         images = [_fitting(image, hole, channels, name) for image, hole, name in each]

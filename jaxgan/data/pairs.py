@@ -266,6 +266,8 @@ def load(
     a, b = found.pop("A"), found.pop("B")
     if maps:
         labels = len(shapes.LABELS) if task == "labels" else labels
+        if boundaries and a.shape[-1] == 1:
+            told.append("boundaries lie where two labels meet: the maps know no instances")
         a = _checked_maps(a, labels, boundaries, spec)
     given, answer = (b, a) if backwards else (a, b)
     whole = {"input": given, "image": answer, **found}

@@ -27,7 +27,11 @@ def test_the_maps_of_shapes_are_what_the_drawings_show(drawn):
     light = drawn["image"].min(-1)
     inside = np.asarray(shapes.covered(drawn["image"] / np.float32(255))) > 0.98
     plain = [
-        {bool(light[i][own].std() < 3) for k in range(1, 5) if (own := inside[i] & (label[i] == k)).sum() > 40}
+        {
+            bool(light[i][own].std() < 3)
+            for k in range(1, 5)
+            if (own := inside[i] & (label[i] == k)).sum() > 40
+        }
         for i in range(len(label))
     ]
     assert [kinds for kinds in plain if len(kinds) > 1] == []
@@ -75,6 +79,7 @@ def test_maps_of_a_folder_are_numbers_whatever_their_colours(folder):
     at = number[:, 1::2, 1::2][np.concatenate([order[4:], order[:4]])]
     np.testing.assert_array_equal(whole[..., 0], at)  # the nearest pixel; nothing between two labels
     both = pairs.load(f"folder:{root}", image_size=20, labels=3, boundaries=True, held_out=4)
+    assert "boundaries lie where two labels meet: the maps know no instances" in both.remarks
     np.testing.assert_array_equal(both["input"][..., 1], tasks.boundaries(data["input"][..., 0]))
 
 
