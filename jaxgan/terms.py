@@ -220,9 +220,9 @@ def over_scales(loss: AdversarialLoss) -> OfStep:
 
 
 def feature_matching(seen: Seen):
-    """How far D's inner maps of the fake are from those of the real: the mean absolute difference of each map,
-    summed over the maps of a scale and in the mean over the scales, [B] (Wang et al. 2018, equation 5, over
-    their number). It is a term of G alone, in whose step D, and so the real maps, stand still."""
+    """How far D's inner maps of the fake are from those of the real: the mean absolute difference of each
+    map, summed over the maps of a scale and in the mean over the scales, [B] (Wang et al. 2018, equation 5,
+    over their number). It is a term of G alone, in whose step D, and so the real maps, stand still."""
     _in_the_step_of("g", seen)
     apart = lambda x, y: jnp.abs(x - y).reshape(len(x), -1).mean(1)  # noqa: E731
     scales = zip(seen.of_real, seen.of_fake, strict=True)

@@ -62,7 +62,7 @@ def test_strided_convolutions_lie_as_the_authors_do():
     down = _Strided(Conv).apply(variables, x)
     assert down.shape == (1, 2, 2, 1)
     np.testing.assert_allclose(down[0, :, 0, 0] / 110, [10 * 1 + 100 * 2, 2 + 10 * 3 + 100 * 4])
-    # As PyTorch has it a kernel's entry k goes to the output 2i + k - 1; linen keeps that kernel turned around.
+    # As PyTorch has it a kernel's entry k goes to the output 2i + k - 1; linen keeps it turned around.
     variables = {"params": {"ConvTranspose_0": {"kernel": square[::-1, ::-1], "bias": jnp.zeros(1)}}}
     up = _Strided(ConvTranspose).apply(variables, x)
     assert up.shape == (1, 8, 8, 1)
