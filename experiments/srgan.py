@@ -14,6 +14,7 @@ SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,7 @@ class Config:
     blocks: Natural = 4
     d_width: Count = 16
     d_dense: Count = 64
+    d_norm: Literal["batch", "instance"] = "instance"  # the paper's is batch
 
 
 def squares(seen):
@@ -93,7 +95,7 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
     size = {"factor": cfg.factor, "channels": cfg.channels}
     players = (
         srgan.Generator(cfg.g_width, blocks=cfg.blocks, **size, axis=axis),
-        srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, axis=axis),
+        srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, norm=cfg.d_norm, axis=axis),
     )
     game = partial(two_player, *players, latent=partial(random.normal, shape=(0,)), condition="input")
     nothing = lambda real, fake: jnp.zeros(len(real))  # noqa: E731

@@ -2,10 +2,13 @@
 as those that it is given, and a discriminator of whole images.
 """
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.nn.conv import Conv
+from jaxgan.nn.norm import instance_norm
 
 
 def shuffled(x):
@@ -63,16 +66,19 @@ class Discriminator(_Net):
     """Images [B, H, W, C] -> logits f32[B]; what they answer to is not looked at.
 
     Eight 3x3 convolutions, of which every second halves the size and every other but the first doubles the
-    channels, LeakyReLU, batch normalisation but on the first, and two dense layers.
+    channels, LeakyReLU, batch normalisation, as in the paper, or instance's but on the first, and two dense
+    layers.
     """
 
     dense: int = 1024
+    norm: Literal["batch", "instance"] = "batch"
 
     @nn.compact
     def __call__(self, x, image=None, *, train: bool):
         x = nn.leaky_relu(self.conv(x.astype(self.dtype), self.width), 0.2)
         for i in range(1, 8):
             x = self.conv(x, self.width << (i // 2), stride=1 + i % 2, bias=False)
-            x = nn.leaky_relu(self.normalised(x, train), 0.2)
+            x = instance_norm(x) if self.norm == "instance" else self.normalised(x, train)
+            x = nn.leaky_relu(x, 0.2)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x.reshape(len(x), -1)), 0.2)
         return nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)

@@ -20,7 +20,7 @@ from jaxgan.kinds import Made
 from jaxgan.kinds.pairs import exam, pairs, seen
 from jaxgan.metrics.score import Sampling
 from jaxgan.nets.pix2pixhd import ENHANCER, GLOBAL
-from jaxgan.program import Program, arguments
+from jaxgan.program import Program, arguments, traceable
 from jaxgan.train import Loop
 
 SHAPES = {"data": "shapes:800", "held_out": 240, "image_size": 16, "task": "labels", "batch_size": 4}
@@ -259,6 +259,15 @@ def test_what_is_shown_in_the_first_phase_is_the_coarse_answer(phased):
     blocks = lambda x: x.reshape(2, 8, 2, 8, 2, 3)  # noqa: E731
     assert np.ptp(blocks(first), axis=(2, 4)).max() == 0
     assert np.ptp(blocks(last), axis=(2, 4)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("module", "config"), [(spade, STYLED), (pix2pixhd, PHASED)], ids=["spade", "pix2pixhd"]
+)
+def test_every_number_may_be_a_lanes_own(module, config, data):
+    cfg = dataclasses.replace(module.Config(**config), channels=3, labels=5)
+    found = traceable(methods.method_of(module, pairs), cfg, data, tuple(jax.devices()[:2]))
+    assert set(found.names) == set(arguments(cfg)) > {"seed", "matching"}
 
 
 def test_what_cannot_be_played_is_a_line():

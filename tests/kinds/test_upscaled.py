@@ -17,7 +17,7 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds.pairs import pairs
 from jaxgan.metrics import judge
-from jaxgan.program import Program, arguments
+from jaxgan.program import Program, arguments, traceable
 from jaxgan.train import Loop
 
 TINY = {
@@ -155,6 +155,11 @@ def test_it_is_told_what_no_learning_reaches(trained, told, data):
         assert f"fcd_digits_of_{name}" in facts
     assert "bicubic has psnr" in told.getvalue()
     assert "the best linear map has psnr" in told.getvalue()
+
+
+def test_every_number_may_be_a_lanes_own(program, data):
+    found = traceable(program.method, program.cfg, data, tuple(jax.devices()[:2]))
+    assert set(found.names) == set(arguments(program.cfg)) > {"seed", "perceptual", "adversarial"}
 
 
 def test_without_labels_there_are_no_features(data):
