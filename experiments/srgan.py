@@ -23,7 +23,7 @@ from jax import lax
 
 from experiments.pix2pix import weighted
 from jaxgan import random, steps, train
-from jaxgan.config import Count, InputError, Natural, Rate, Seed
+from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
@@ -52,6 +52,7 @@ class Config:
     n_critic: Count = 1
     seed: Seed = 0
     lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 1e-4
+    ema_decay: Decay = 0.999  # of the average of G that answers; the paper has none
     squares: Rate = 1.0  # in the game; the paper has none
     perceptual: Rate = 1.0  # of squares of features
     adversarial: Rate = 1e-2  # the paper's 1e-3 beside features of VGG
@@ -109,7 +110,7 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
-    return games(cfg, axis)[1], Optimizers(optax.adam(falling), optax.adam(falling))
+    return games(cfg, axis)[1], Optimizers(optax.adam(falling), optax.adam(falling), cfg.ema_decay)
 
 
 def train_step(cfg: Config):
