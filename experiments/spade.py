@@ -1,10 +1,22 @@
 """SPADE, or GauGAN (Park et al. 2019, https://arxiv.org/abs/1903.07291): from label maps to images.
 
-python -m experiments.spade
-python -m experiments.spade --modulation concat
-python -m experiments.spade --encoder
-python -m experiments.spade --data folder:PATH --task "" --labels 35 --boundaries
+    python -m experiments.spade
+    python -m experiments.spade --modulation concat
+    python -m experiments.spade --encoder
+    python -m experiments.spade --data folder:PATH --task "" --labels 35 --boundaries
 
+Drawings of 32 pixels from their maps of five labels, 500 of 10,000 held out; medians and ranges of seeds 0 to
+2, by `jaxgan sweep spade --set modulation=spade,concat --seeds 3` in 34 minutes beside other work on two cores
+of an Intel Xeon (family 6 model 207). The labels are read back from the answers by the drawings' colours, also
+from answers to maps of one label alone (`uniform`): where the map stands beside each layer's input, instance
+normalisation leaves nothing of such a one.
+
+| | miou | uniform | pixels right |
+|---|---|---|---|
+| SPADE | 0.925 (0.918 to 0.926) | 0.9986 (0.9785 to 0.9994) | 0.968 (0.966 to 0.970) |
+| the map beside, instance norm | 0.930 (0.925 to 0.939) | 0.200 (0.199 to 0.200) | 0.970 (0.967 to 0.974) |
+
+Published: a mean IoU of 37.4 % on COCO-Stuff, 38.5 % on ADE20K and 62.3 % on Cityscapes, by other segmenters.
 """
 
 from dataclasses import dataclass
