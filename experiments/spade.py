@@ -5,11 +5,11 @@
     python -m experiments.spade --encoder
     python -m experiments.spade --data folder:PATH --task "" --labels 35 --boundaries
 
-Drawings of 32 pixels from their maps of five labels, 500 of 10,000 held out; medians and ranges of seeds 0 to
-2, by `jaxgan sweep spade --set modulation=spade,concat --seeds 3` in 34 minutes beside other work on two cores
-of an Intel Xeon (family 6 model 207). The labels are read back from the answers by the drawings' colours, also
-from answers to maps of one label alone (`uniform`): where the map stands beside each layer's input, instance
-normalisation leaves nothing of such a one.
+Drawings of 32 pixels from their maps of five labels, 500 of 10,000 held out; medians and ranges of seeds 0
+to 2, by `jaxgan sweep spade --set modulation=spade,concat --seeds 3` in 34 minutes beside other work on two
+cores of an Intel Xeon (family 6 model 207). The labels are read back from the answers by the drawings'
+colours, also from answers to maps of one label alone (`uniform`): where the map stands beside each layer's
+input, instance normalisation leaves nothing of such a one.
 
 | | miou | uniform | pixels right |
 |---|---|---|---|
