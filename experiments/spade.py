@@ -16,8 +16,8 @@ input, instance normalisation leaves nothing of such a one.
 | SPADE | 0.925 (0.918 to 0.926) | 0.9986 (0.9785 to 0.9994) | 0.968 (0.966 to 0.970) |
 | the map beside, instance norm | 0.930 (0.925 to 0.939) | 0.200 (0.199 to 0.200) | 0.970 (0.967 to 0.974) |
 
-With `--encoder` (seed 0, 8 minutes) miou is 0.977 and uniform 0.994, two answers to one map differ by an l1 of
-0.13, in their backgrounds, and the Frechet distance of cell means is 0.90 in place of 7.10.
+With `--encoder` (seed 0, 8 minutes) miou is 0.977 and uniform 0.994, two answers to one map differ by an l1
+of 0.13, in their backgrounds, and the Frechet distance of cell means is 0.90 in place of 7.10.
 
 Published: a mean IoU of 37.4 % on COCO-Stuff, 38.5 % on ADE20K and 62.3 % on Cityscapes, by other segmenters.
 """

@@ -52,7 +52,7 @@ def test_a_damaged_judge_is_trained_anew(digits, monkeypatch):
     whole, known = path.read_bytes(), judge.cached(digits)
     path.write_bytes(whole[:100])
     called = []
-    monkeypatch.setattr(judge, "train", lambda data: called.append(data) or known)
+    monkeypatch.setattr(judge, "train", lambda data, seed: called.append(data) or known)
     assert judge.cached(digits).accuracy == known.accuracy
     assert len(called) == 1
     assert path.read_bytes() == whole
