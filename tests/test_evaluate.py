@@ -425,7 +425,7 @@ def test_one_metric_that_cannot_be_taken_loses_no_other(trained, monkeypatch, ca
 
 def test_a_classifier_is_trained_only_for_a_metric_that_sees_it(trained, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("jaxgan.metrics.judge.train", lambda data: pytest.fail("trained"))
+    monkeypatch.setattr("jaxgan.metrics.judge.train", lambda data, seed: pytest.fail("trained"))
     cli.main(["evaluate", str(trained), *FAST, "--metrics", "memorisation"])
     cli.main(["evaluate", str(trained), *FAST, "--metrics", "fd", "--features", "raw"])
     assert {"memorisation", "fd_raw"} <= set(_by_name(trained, n=600))

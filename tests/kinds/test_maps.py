@@ -247,6 +247,15 @@ def test_each_phase_moves_its_parts_alone(program):
     assert all((moments[1][k] == 0).all() for k in enhancer)
     assert all((moments[1][k] == moments[2][k]).all() for k in whole)
     assert any((moments[2][k] != moments[3][k]).any() for k in whole)
+    # Nor do a resting part's updates count: its first ones would be many times too long.
+    counts = [
+        {
+            name: int(s.g.opt[0].inner_states[name].inner_state.inner_state.count)
+            for name in ("global", "fine")
+        }
+        for s in states
+    ]
+    assert [tuple(c.values()) for c in counts] == [(0, 0), (2, 0), (2, 2), (4, 4)]
     # The coarse head has no part after the first phase.
     assert moves(states[2], states[3], "g", GLOBAL[1:]) <= {True, False}
     assert [float(s.g.stats["phase"]["enhanced"]) for s in states] == [0, 0, 1, 1]

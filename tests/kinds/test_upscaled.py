@@ -96,6 +96,18 @@ def test_d_rests_while_srresnet_learns(program):
     assert jax.tree.leaves(after.frozen)
 
 
+def test_srresnet_learns_by_squares_alone(trained):
+    path, _ = trained
+    rows = [row for row in records.rows(path) if "g/loss" in row]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    for row in rows[:4]:
+        assert row["g/loss"] == row["g/squares"] > 0
+        assert row["d/loss"] == row["g/perceptual"] == 0
+    for row in rows[4:]:
+        assert min(row["d/loss"], row["g/perceptual"]) > 0
+        assert row["g/loss"] > row["g/squares"] + row["g/perceptual"]
+
+
 def test_the_features_decide_what_g_learns_and_which_program_it_is(program, data, key):
     gan, _ = srgan.make(program.cfg)
     state = program.initial(jax.random.key(0), program.numbers(program.cfg))
