@@ -23,7 +23,7 @@ from jax import lax
 from experiments.pix2pix import weighted
 from jaxgan import random, steps, train
 from jaxgan.config import Count, InputError, Natural, Rate, Seed
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, tasks
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
 from jaxgan.losses.adversarial import AdversarialLoss, non_saturating
@@ -77,13 +77,22 @@ def perceptual(seen):
     return jnp.square(of_fake - of_real).mean((1, 2, 3))
 
 
+def compares(cfg: Config) -> bool:
+    """Whether features have a part: in a game, and with a weight; one that is traced is not 0."""
+    weightless = isinstance(cfg.perceptual, int | float) and cfg.perceptual == 0
+    return cfg.pretrain < cfg.steps and not weightless
+
+
 def frozen(cfg: Config, data: Dataset):
-    """The weights of the features, which nothing trains."""
+    """The weights of the features, which nothing trains; () where they have no part."""
+    if not compares(cfg):
+        return ()
     if cfg.vgg is not None:
         return vgg.read(cfg.vgg)
     if data.get("label") is None:
         raise InputError(
-            f"{data.name} has no labels, of which a classifier could learn features: give --vgg PATH"
+            f"{data.name} has no labels, of which a classifier could learn features: give --vgg PATH, or "
+            "--perceptual 0"
         )
     return judge.cached(data, seed=1).params
 
@@ -97,7 +106,8 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
     )
     game = partial(two_player, *players, latent=partial(random.normal, shape=(0,)), condition="input")
     nothing = lambda real, fake: jnp.zeros(len(real))  # noqa: E731
-    terms = {"squares": Term(squares, cfg.squares), "perceptual": Term(perceptual, cfg.perceptual)}
+    terms = {"squares": Term(squares, cfg.squares)}
+    terms |= {"perceptual": Term(perceptual, cfg.perceptual)} if compares(cfg) else {}
     return (
         game(loss=AdversarialLoss(nothing, nothing), g_terms={"squares": squares}),
         game(loss=weighted(non_saturating, cfg.adversarial), g_terms=terms),
@@ -106,6 +116,11 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.task and (asked := getattr(tasks.named(cfg.task), "keywords", {}).get("factor")) != cfg.factor:
+        by = f"--factor {asked}" if asked else "--task low:FACTOR"
+        raise InputError(
+            f"--task {cfg.task}: images are not asked for {cfg.factor} times as large; give {by}"
+        )
     falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
     return games(cfg, axis)[1], Optimizers(optax.adam(falling), optax.adam(falling))
 

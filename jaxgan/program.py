@@ -51,13 +51,15 @@ class Program:
     @cached_property
     def initial(self) -> Callable:
         """(key, numbers) -> the state before the first step."""
-        example, frozen = self.data.example(self.cfg.batch_size), self.frozen
+        example = self.data.example(self.cfg.batch_size)
 
-        def create(key, numbers):
+        def create(key, numbers, frozen):
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
             return steps.create_state(*self._made(numbers), key, zeros, frozen)
 
-        return jax.jit(create, compiler_options=parallel.brief_options(self.devices[0]))
+        compiled = jax.jit(create, compiler_options=parallel.brief_options(self.devices[0]))
+        # An argument: what a function closes over is written into its program, of VGG19 80 MB.
+        return lambda key, numbers: compiled(key, numbers, self.frozen)
 
     @cached_property
     def sample(self) -> Callable:

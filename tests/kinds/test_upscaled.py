@@ -17,7 +17,7 @@ from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds.pairs import pairs
 from jaxgan.metrics import judge
-from jaxgan.program import Program, arguments
+from jaxgan.program import Program, arguments, traceable
 from jaxgan.train import Loop
 
 TINY = {
@@ -157,10 +157,46 @@ def test_it_is_told_what_no_learning_reaches(trained, told, data):
     assert "the best linear map has psnr" in told.getvalue()
 
 
-def test_without_labels_there_are_no_features(data):
-    arrays = {k: data[k] for k in ("input", "image")}
-    bare = Dataset("bare", arrays, {"channels": 1}, held_out=data.held_out)
+@pytest.fixture(scope="module")
+def bare(data):
+    """The pairs without labels."""
+    pairs_of = lambda of: {k: of[k] for k in ("input", "image")}  # noqa: E731
+    held = Dataset("bare, held out", pairs_of(data.held_out), {"channels": 1})
+    return Dataset("bare", pairs_of(data), {"channels": 1}, held_out=held)
+
+
+def test_without_labels_there_are_no_features(data, bare):
     with pytest.raises(InputError, match="bare has no labels, of which a classifier could learn features"):
         srgan.frozen(srgan.Config(**TINY), bare)
     with pytest.raises(InputError, match="none.pth cannot be read"):
         srgan.frozen(srgan.Config(**TINY, vgg="none.pth"), data)
+
+
+@pytest.mark.parametrize("own", [{"perceptual": 0.0}, {"pretrain": TINY["steps"]}])
+def test_what_compares_no_features_needs_no_labels(bare, own):
+    program = traceable(
+        methods.method_of(srgan, pairs), srgan.Config(**TINY | own), bare, tuple(jax.devices()[:1])
+    )
+    assert program.frozen == ()
+    state = jax.eval_shape(program.initial, jax.random.key(0), program.numbers(program.cfg))
+    arrays = jax.tree.map(jnp.asarray, dict(bare.arrays))
+    given = (program.numbers(program.cfg), arrays), jax.ShapeDtypeStruct((8,), jnp.int32)
+    figures = jax.eval_shape(program.step, state, given)[1]
+    assert "g/squares" in figures
+    assert "g/perceptual" not in figures
+
+
+def test_what_is_frozen_is_no_part_of_the_program_that_begins_a_run(program, data):
+    large = np.zeros(2**16, np.float32)
+    method = program.method._replace(frozen=lambda cfg, data: large)
+    own = Program(method, program.cfg, program.names, data, program.devices)
+    begun = jax.make_jaxpr(own.initial)(jax.random.key(0), own.numbers(own.cfg)).eqns
+    assert any(x.aval.shape == large.shape for eqn in begun for x in eqn.invars)  # given, and not written in
+
+
+@pytest.mark.parametrize(
+    ("task", "told"), [("low:2", "give --factor 2"), ("edges", "give --task low:FACTOR")]
+)  # fmt: skip
+def test_the_factor_is_the_tasks(task, told):
+    with pytest.raises(InputError, match=told):
+        srgan.make(srgan.Config(**TINY, task=task))
