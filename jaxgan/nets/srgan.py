@@ -33,8 +33,9 @@ class _Net(nn.Module):
 class Generator(_Net):
     """z, which is not used, image [B, h, w, C] -> images f32[B, factor h, factor w, channels].
 
-    9x9, residual blocks with batch normalisation, doublings by `shuffled` convolutions, 9x9. As in the paper
-    nothing bounds the output: levels outside [-1, 1] are cut where they are shown.
+    9x9, residual blocks with batch normalisation, doublings by `shuffled` convolutions, 9x9; PReLUs have one
+    slope each, as PyTorch's own. As in the paper nothing bounds the output: levels outside [-1, 1] are cut
+    where they are shown.
 
     Raises:
       ValueError: if the factor is no power of two.
