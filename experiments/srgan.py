@@ -14,6 +14,7 @@ SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from jax import lax
 
 from experiments.pix2pix import weighted
 from jaxgan import random, steps, train
-from jaxgan.config import Count, InputError, Natural, Rate, Seed
+from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
 from jaxgan.data import Dataset, tasks
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
@@ -57,8 +58,10 @@ class Config:
     vgg: str | None = None  # VGG19's weights, vgg19-dcbb9e9d.pth of PyTorch
     g_width: Count = 32
     blocks: Natural = 4
+    judged: Literal["whole", "patches"] = "whole"  # what D sees: images as the paper's, or pairs' patches
     d_width: Count = 16
-    d_dense: Count = 64
+    d_dense: Count = 64  # of a D of whole images
+    beta1: Decay = 0.9  # of Adam
 
 
 def squares(seen):
@@ -100,11 +103,10 @@ def frozen(cfg: Config, data: Dataset):
 def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
     """SRResNet's squares, in which D has no part, and the game."""
     size = {"factor": cfg.factor, "channels": cfg.channels}
-    players = (
-        srgan.Generator(cfg.g_width, blocks=cfg.blocks, **size, axis=axis),
-        srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, axis=axis),
-    )
-    game = partial(two_player, *players, latent=partial(random.normal, shape=(0,)), condition="input")
+    g = srgan.Generator(cfg.g_width, blocks=cfg.blocks, **size, axis=axis)
+    d = srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, axis=axis)
+    d = d if cfg.judged == "whole" else srgan.PatchDiscriminator(cfg.d_width)
+    game = partial(two_player, g, d, latent=partial(random.normal, shape=(0,)), condition="input")
     nothing = lambda real, fake: jnp.zeros(len(real))  # noqa: E731
     terms = {"squares": Term(squares, cfg.squares)}
     terms |= {"perceptual": Term(perceptual, cfg.perceptual)} if compares(cfg) else {}
@@ -122,7 +124,8 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
             f"--task {cfg.task}: images are not asked for {cfg.factor} times as large; give {by}"
         )
     falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
-    return games(cfg, axis)[1], Optimizers(optax.adam(falling), optax.adam(falling))
+    adam = optax.adam(falling, b1=cfg.beta1)
+    return games(cfg, axis)[1], Optimizers(adam, adam)
 
 
 def train_step(cfg: Config):

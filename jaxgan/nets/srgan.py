@@ -5,6 +5,7 @@ as those that it is given, and a discriminator of whole images.
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgan.nets import pix2pix
 from jaxgan.nn.conv import Conv
 
 
@@ -77,3 +78,17 @@ class Discriminator(_Net):
             x = nn.leaky_relu(self.normalised(x, train), 0.2)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x.reshape(len(x), -1)), 0.2)
         return nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+
+
+class PatchDiscriminator(nn.Module):
+    """Images [B, H, W, C], and the smaller ones that they answer to -> logits f32[B, h, w], one a patch: the
+    discriminator of pix2pix (Isola et al. 2017), shown both at one size. It is not the paper's."""
+
+    width: int = 32
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, x, image, *, train: bool):
+        (h, w), (height, width) = image.shape[1:3], x.shape[1:3]
+        image = image.repeat(height // h, 1).repeat(width // w, 2)
+        return pix2pix.Discriminator(self.width, layers=self.layers)(x, image, train=train)

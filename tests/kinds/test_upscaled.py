@@ -172,7 +172,9 @@ def test_without_labels_there_are_no_features(data, bare):
         srgan.frozen(srgan.Config(**TINY, vgg="none.pth"), data)
 
 
-@pytest.mark.parametrize("own", [{"perceptual": 0.0}, {"pretrain": TINY["steps"]}])
+@pytest.mark.parametrize(
+    "own", [{"perceptual": 0.0}, {"pretrain": TINY["steps"]}, {"perceptual": 0.0, "judged": "patches"}]
+)
 def test_what_compares_no_features_needs_no_labels(bare, own):
     program = traceable(
         methods.method_of(srgan, pairs), srgan.Config(**TINY | own), bare, tuple(jax.devices()[:1])
