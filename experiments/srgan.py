@@ -24,7 +24,7 @@ from jax import lax
 from experiments.pix2pix import weighted
 from jaxgan import random, steps, train
 from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, tasks
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
 from jaxgan.losses.adversarial import AdversarialLoss, non_saturating
@@ -47,21 +47,21 @@ class Config:
     image_size: Count = 32  # of the large images
     channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 16
-    steps: Natural = 4000
-    pretrain: Natural = 2000  # steps of SRResNet by squares alone
+    steps: Natural = 3000
+    pretrain: Natural = 1500  # steps of SRResNet by squares alone
     n_critic: Count = 1
     seed: Seed = 0
     lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 1e-4
-    ema_decay: Decay = 0.999  # of the average of G that answers; the paper has none
     squares: Rate = 1.0  # in the game; the paper has none
     perceptual: Rate = 1.0  # of squares of features
-    adversarial: Rate = 1e-2  # the paper's 1e-3 beside features of VGG
+    adversarial: Rate = 5e-3  # the paper's 1e-3 beside features of VGG
     vgg: str | None = None  # VGG19's weights, vgg19-dcbb9e9d.pth of PyTorch
     g_width: Count = 32
     blocks: Natural = 4
-    d_width: Count = 16
-    d_dense: Count = 64
-    d_norm: Literal["batch", "instance"] = "instance"  # the paper's is batch
+    judged: Literal["whole", "patches"] = "patches"  # by D: images, as in the paper, or pairs' patches
+    d_width: Count = 32
+    d_dense: Count = 64  # of a D of whole images
+    beta1: Decay = 0.5  # of Adam; the paper's is 0.9
 
 
 def squares(seen):
@@ -80,13 +80,22 @@ def perceptual(seen):
     return jnp.square(of_fake - of_real).mean((1, 2, 3))
 
 
+def compares(cfg: Config) -> bool:
+    """Whether features have a part: in a game, and with a weight; one that is traced is not 0."""
+    weightless = isinstance(cfg.perceptual, int | float) and cfg.perceptual == 0
+    return cfg.pretrain < cfg.steps and not weightless
+
+
 def frozen(cfg: Config, data: Dataset):
-    """The weights of the features, which nothing trains."""
+    """The weights of the features, which nothing trains; () where they have no part."""
+    if not compares(cfg):
+        return ()
     if cfg.vgg is not None:
         return vgg.read(cfg.vgg)
     if data.get("label") is None:
         raise InputError(
-            f"{data.name} has no labels, of which a classifier could learn features: give --vgg PATH"
+            f"{data.name} has no labels, of which a classifier could learn features: give --vgg PATH, or "
+            "--perceptual 0"
         )
     return judge.cached(data, seed=1).params
 
@@ -94,13 +103,13 @@ def frozen(cfg: Config, data: Dataset):
 def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
     """SRResNet's squares, in which D has no part, and the game."""
     size = {"factor": cfg.factor, "channels": cfg.channels}
-    players = (
-        srgan.Generator(cfg.g_width, blocks=cfg.blocks, **size, axis=axis),
-        srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, norm=cfg.d_norm, axis=axis),
-    )
-    game = partial(two_player, *players, latent=partial(random.normal, shape=(0,)), condition="input")
+    g = srgan.Generator(cfg.g_width, blocks=cfg.blocks, **size, axis=axis)
+    d = srgan.Discriminator(cfg.d_width, dense=cfg.d_dense, axis=axis)
+    d = d if cfg.judged == "whole" else srgan.PatchDiscriminator(cfg.d_width)
+    game = partial(two_player, g, d, latent=partial(random.normal, shape=(0,)), condition="input")
     nothing = lambda real, fake: jnp.zeros(len(real))  # noqa: E731
-    terms = {"squares": Term(squares, cfg.squares), "perceptual": Term(perceptual, cfg.perceptual)}
+    terms = {"squares": Term(squares, cfg.squares)}
+    terms |= {"perceptual": Term(perceptual, cfg.perceptual)} if compares(cfg) else {}
     return (
         game(loss=AdversarialLoss(nothing, nothing), g_terms={"squares": squares}),
         game(loss=weighted(non_saturating, cfg.adversarial), g_terms=terms),
@@ -109,8 +118,14 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.task and (asked := getattr(tasks.named(cfg.task), "keywords", {}).get("factor")) != cfg.factor:
+        by = f"--factor {asked}" if asked else "--task low:FACTOR"
+        raise InputError(
+            f"--task {cfg.task}: images are not asked for {cfg.factor} times as large; give {by}"
+        )
     falling = lambda step: cfg.lr * jnp.clip(2 - 2 * step / cfg.steps, 0, 1)  # noqa: E731
-    return games(cfg, axis)[1], Optimizers(optax.adam(falling), optax.adam(falling), cfg.ema_decay)
+    adam = optax.adam(falling, b1=cfg.beta1)
+    return games(cfg, axis)[1], Optimizers(adam, adam)
 
 
 def train_step(cfg: Config):

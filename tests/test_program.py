@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments import gan, sngan
@@ -175,3 +176,37 @@ def test_a_step_is_traced_once_for_all_that_is_made_of_it():
     assert len(traced) == before
     assert program().digest == one.digest
     assert len(traced) > before
+
+
+def test_what_is_frozen_is_made_once_and_counts_in_every_lane():
+    """Here by how heavy G's loss is: with none of it G stays where it began."""
+    made = []
+
+    def make(cfg, axis=None):
+        method, opts = gan.make(cfg, axis)
+
+        def g_loss(params, state, *args):
+            loss, rest = method.g_loss(params, state, *args)
+            return state.frozen["weight"] * loss, rest
+
+        return method._replace(g_loss=g_loss), opts._replace(g=optax.sgd(1e-2))
+
+    def program(weight):
+        frozen = lambda cfg, data: made.append(cfg) or {"weight": np.float32(weight)}  # noqa: E731
+        method = methods.Method(make, frozen=frozen)
+        return Program(method, CFG, (), load("digits", image_size=8), tuple(jax.devices()[:1]))
+
+    one, none = program(2.0), program(0.0)
+    arrays, slot = jax.tree.map(jnp.asarray, dict(one.data.arrays)), jnp.arange(8, dtype=jnp.int32)
+    begin = lambda of, i: of.initial(jax.random.key(i), {})  # noqa: E731
+    together, _ = one.lanes([begin(one, 0), begin(one, 1)], ([{}, {}], arrays), slot, 2)
+    for i, lane in enumerate(together):
+        alone, _ = one.chunk(begin(one, i), ({}, arrays), slot, 2)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), lane.g.params, alone.g.params)
+        assert float(lane.frozen["weight"]) == 2
+    still, _ = none.chunk(begin(none, 0), ({}, arrays), slot, 2)
+    jax.tree.map(np.testing.assert_array_equal, still.g.params, begin(none, 0).g.params)
+    moved = jax.tree.map(lambda a, b: (a != b).any(), together[0].g.params, still.g.params)
+    assert all(jax.tree.leaves(moved))
+    assert one.digest != none.digest
+    assert len(made) == 2

@@ -261,7 +261,9 @@ def judge(
             found = {"bicubic": upscaling.bicubic(held["input"], side), "the best linear map": fitted}
             for name, made in found.items():
                 if made is None:
-                    lines.append(f"{name} is not fitted to inputs of more than {upscaling.MOST} numbers")
+                    lines.append(
+                        f"{name} is left out: of images so large it has over {upscaling.MOST} weights"
+                    )
                     continue
                 of = {"psnr": float(psnr(made, held["image"]).mean()), fd: scores.distance(ref, made)}
                 facts |= {f"{k}_of_{name.replace(' ', '_')}": x for k, x in of.items()}

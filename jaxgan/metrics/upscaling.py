@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-MOST = 2000  # pixels of the smaller image, beyond which no linear map is fitted
+MOST = 2**25  # weights of a linear map, beyond which none is fitted: 256 MB of them, as of their sums
 
 
 def factor(small: np.ndarray, large: np.ndarray) -> int | None:
@@ -22,8 +22,8 @@ def bicubic(small: np.ndarray, side: tuple[int, int]) -> np.ndarray:
 
 def linear(small: np.ndarray, large: np.ndarray, given: np.ndarray) -> np.ndarray | None:
     """What the affine map from small to large images uint8[N, ...] of least squares makes of others, uint8;
-    None if the small ones have more than MOST pixels."""
-    if small[0].size > MOST:
+    None if it had more than MOST weights."""
+    if small[0].size * large[0].size > MOST:
         return None
 
     def rows(x):

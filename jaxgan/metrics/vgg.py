@@ -44,6 +44,8 @@ def read(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
             kernel, bias = found.get(f"{name}.weight"), found.get(f"{name}.bias")
             if np.shape(kernel) != (o, c, 3, 3) or np.shape(bias) != (o,):
                 raise InputError(f"--vgg {path}: {name} is not VGG19's; give vgg19-dcbb9e9d.pth of PyTorch")
+            if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+                raise InputError(f"--vgg {path}: {name} is not finite; give vgg19-dcbb9e9d.pth of PyTorch")
             params[name] = {"kernel": np.transpose(kernel, (2, 3, 1, 0)).copy(), "bias": bias}
             c = o
     return params

@@ -2,13 +2,11 @@
 as those that it is given, and a discriminator of whole images.
 """
 
-from typing import Literal
-
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgan.nets import pix2pix
 from jaxgan.nn.conv import Conv
-from jaxgan.nn.norm import instance_norm
 
 
 def shuffled(x):
@@ -36,8 +34,9 @@ class _Net(nn.Module):
 class Generator(_Net):
     """z, which is not used, image [B, h, w, C] -> images f32[B, factor h, factor w, channels].
 
-    9x9, residual blocks with batch normalisation, doublings by `shuffled` convolutions, 9x9. As in the paper
-    nothing bounds the output: levels outside [-1, 1] are cut where they are shown.
+    9x9, residual blocks with batch normalisation, doublings by `shuffled` convolutions, 9x9; PReLUs have one
+    slope each, as PyTorch's own. As in the paper nothing bounds the output: levels outside [-1, 1] are cut
+    where they are shown.
 
     Raises:
       ValueError: if the factor is no power of two.
@@ -66,19 +65,30 @@ class Discriminator(_Net):
     """Images [B, H, W, C] -> logits f32[B]; what they answer to is not looked at.
 
     Eight 3x3 convolutions, of which every second halves the size and every other but the first doubles the
-    channels, LeakyReLU, batch normalisation, as in the paper, or instance's but on the first, and two dense
-    layers.
+    channels, LeakyReLU, batch normalisation but on the first, and two dense layers.
     """
 
     dense: int = 1024
-    norm: Literal["batch", "instance"] = "batch"
 
     @nn.compact
     def __call__(self, x, image=None, *, train: bool):
         x = nn.leaky_relu(self.conv(x.astype(self.dtype), self.width), 0.2)
         for i in range(1, 8):
             x = self.conv(x, self.width << (i // 2), stride=1 + i % 2, bias=False)
-            x = instance_norm(x) if self.norm == "instance" else self.normalised(x, train)
-            x = nn.leaky_relu(x, 0.2)
+            x = nn.leaky_relu(self.normalised(x, train), 0.2)
         x = nn.leaky_relu(nn.Dense(self.dense, dtype=self.dtype)(x.reshape(len(x), -1)), 0.2)
         return nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+
+
+class PatchDiscriminator(nn.Module):
+    """Images [B, H, W, C], and the smaller ones that they answer to -> logits f32[B, h, w], one a patch: the
+    discriminator of pix2pix (Isola et al. 2017), shown both at one size. It is not the paper's."""
+
+    width: int = 32
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, x, image, *, train: bool):
+        (h, w), (height, width) = image.shape[1:3], x.shape[1:3]
+        image = image.repeat(height // h, 1).repeat(width // w, 2)
+        return pix2pix.Discriminator(self.width, layers=self.layers)(x, image, train=train)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxgan
 from experiments import srgan
 from jaxgan import methods, parallel, records, sampling, train
 from jaxgan.config import InputError
@@ -22,7 +21,7 @@ from jaxgan.train import Loop
 
 TINY = {
     "data": "digits", "image_size": 16, "channels": 1, "held_out": 150, "batch_size": 8, "steps": 8,
-    "pretrain": 4, "g_width": 4, "blocks": 1, "d_width": 2, "d_dense": 4,
+    "pretrain": 4, "g_width": 4, "blocks": 1, "d_width": 2, "d_dense": 4, "judged": "whole",
 }  # fmt: skip
 OFTEN = {"chunk": 2, "log_every": 1, "sample_every": 0, "evaluate_every": 0, "checkpoint_every": 2, "keep": 9}
 
@@ -151,11 +150,16 @@ def test_it_goes_on_bit_for_bit_wherever_it_stopped(trained, tmp_path, at):
 
 
 def test_two_devices_make_what_one_makes(trained, tmp_path):
+    """Step by step, in both phases; rounding grows with the steps, since Adam takes it for a slope."""
     path, _ = trained
     _start(tmp_path, "two", devices=2)
-    one, two = (jaxgan.load(p).sample(jax.random.key(0), 8) for p in (path, tmp_path / "srgan" / "two"))
-    np.testing.assert_allclose(two, one, atol=2e-3)
-    assert np.abs(one - jaxgan.load(path, 2).sample(jax.random.key(0), 8)).max() > 0.02
+    found = []
+    for run in (path, tmp_path / "srgan" / "two"):
+        rows = [row for row in records.rows(run) if "g/loss" in row][:6]
+        found.append([[row["g/loss"], row["d/loss"], row["g/perceptual"]] for row in rows])
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-3)
+    apart = np.abs(np.diff(np.array(found[0])[:, 0])) / np.array(found[0])[1:, 0]
+    assert apart.min() > 0.01  # one step from another
 
 
 def test_it_is_told_what_no_learning_reaches(trained, told, data):
@@ -174,10 +178,40 @@ def test_every_number_may_be_a_lanes_own(program, data):
     assert set(found.names) == set(arguments(program.cfg)) > {"seed", "perceptual", "adversarial"}
 
 
-def test_without_labels_there_are_no_features(data):
-    arrays = {k: data[k] for k in ("input", "image")}
-    bare = Dataset("bare", arrays, {"channels": 1}, held_out=data.held_out)
+@pytest.fixture(scope="module")
+def bare(data):
+    """The pairs without labels."""
+    pairs_of = lambda of: {k: of[k] for k in ("input", "image")}  # noqa: E731
+    held = Dataset("bare, held out", pairs_of(data.held_out), {"channels": 1})
+    return Dataset("bare", pairs_of(data), {"channels": 1}, held_out=held)
+
+
+def test_without_labels_there_are_no_features(data, bare):
     with pytest.raises(InputError, match="bare has no labels, of which a classifier could learn features"):
         srgan.frozen(srgan.Config(**TINY), bare)
     with pytest.raises(InputError, match="none.pth cannot be read"):
         srgan.frozen(srgan.Config(**TINY, vgg="none.pth"), data)
+
+
+@pytest.mark.parametrize(
+    "own", [{"perceptual": 0.0}, {"pretrain": TINY["steps"]}, {"perceptual": 0.0, "judged": "patches"}]
+)
+def test_what_compares_no_features_needs_no_labels(bare, own):
+    program = traceable(
+        methods.method_of(srgan, pairs), srgan.Config(**TINY | own), bare, tuple(jax.devices()[:1])
+    )
+    assert program.frozen == ()
+    state = jax.eval_shape(program.initial, jax.random.key(0), program.numbers(program.cfg))
+    arrays = jax.tree.map(jnp.asarray, dict(bare.arrays))
+    given = (program.numbers(program.cfg), arrays), jax.ShapeDtypeStruct((8,), jnp.int32)
+    figures = jax.eval_shape(program.step, state, given)[1]
+    assert "g/squares" in figures
+    assert "g/perceptual" not in figures
+
+
+@pytest.mark.parametrize(
+    ("task", "told"), [("low:2", "give --factor 2"), ("edges", "give --task low:FACTOR")]
+)  # fmt: skip
+def test_the_factor_is_the_tasks(task, told):
+    with pytest.raises(InputError, match=told):
+        srgan.make(srgan.Config(**TINY, task=task))

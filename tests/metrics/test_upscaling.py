@@ -37,6 +37,7 @@ def test_the_factor(small, large, expected):
     assert upscaling.factor(np.zeros((1, *small)), np.zeros((1, *large))) == expected
 
 
-def test_large_inputs_have_no_linear_fit():
-    small = np.zeros((3, 50, 50, 1), np.uint8)
-    assert upscaling.linear(small, small, small) is None
+@pytest.mark.parametrize(("small", "large"), [((90, 90, 1), (90, 90, 1)), ((25, 25, 3), (200, 200, 3))])
+def test_large_images_have_no_linear_fit(small, large):
+    x = np.zeros((3, *small), np.uint8)
+    assert upscaling.linear(x, np.zeros((3, *large), np.uint8), x) is None

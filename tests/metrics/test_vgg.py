@@ -68,6 +68,10 @@ def test_another_file_is_a_line(small, tmp_path, monkeypatch):
         told = f"{name.rpartition('.')[0]} is not VGG19's"
         with pytest.raises(InputError, match=re.escape(told)):
             vgg.read(tmp_path / "x.pth")
+    spoilt = small | {"features.5.bias": np.full_like(small["features.5.bias"], np.nan)}
+    monkeypatch.setattr(torch_weights, "read", lambda content, path: spoilt)
+    with pytest.raises(InputError, match=re.escape("features.5 is not finite")):
+        vgg.read(tmp_path / "x.pth")
 
 
 def test_the_published_network_is_expected():

@@ -57,3 +57,14 @@ def test_the_discriminator_halves_the_size_four_times():
     logits, variables = net.init_with_output(jax.random.key(0), x, x[:, ::4, ::4], train=True)
     assert logits.shape == (2,)
     assert variables["params"]["Dense_0"]["kernel"].shape == (2 * 2 * 32, 8)
+
+
+def test_patches_are_judged_beside_what_was_given():
+    x, image = jax.random.normal(jax.random.key(1), (2, 28, 28, 1)), jnp.zeros((2, 7, 7, 1))
+    net = srgan.PatchDiscriminator(4)
+    logits, variables = net.init_with_output(jax.random.key(0), x, image, train=True)
+    assert logits.ndim == 3
+    other = net.apply(variables, x, image.at[:, 0, 0].set(1), train=True)
+    apart = np.abs(other - logits).max(0)
+    assert apart[0, 0] > 0
+    assert set(variables) == {"params"}
