@@ -8,6 +8,22 @@ SRResNet learns by squares alone for `pretrain` steps, in which D rests, and the
 are all steps, it stays SRResNet. The perceptual loss is of VGG19's features where its weights are given, else
 of a classifier of the data's own labels, another than the one that scores.
 
+Fashion-MNIST from 7x7 to 28x28, 2000 of 60,000 held out; medians and ranges of seeds 0 to 2, by `jaxgan sweep
+srgan --set pretrain=3000,1500 --seeds 3` in 13 minutes, partly beside other work, on two cores of an Intel
+Xeon (family 6 model 207). `fcd` is the Frechet distance of a classifier's features to the images trained on;
+SRResNet's is 1.18 times the game's (1.11 to 1.24, paired by seeds).
+
+| | psnr | fcd | detail |
+|---|---|---|---|
+| SRResNet | 20.39 (20.38 to 20.41) | 5.18 (5.05 to 5.38) | 0.416 (0.415 to 0.419) |
+| with the game | 19.82 (19.82 to 19.85) | 4.36 (4.30 to 4.62) | 0.688 (0.685 to 0.689) |
+| the best linear map | 18.08 | 18.9 | |
+| bicubic, by Pillow | 16.11 | 70.6 | |
+
+Here D judges patches beside the small image, as pix2pix's. With the paper's D of whole images (`--judged whole
+--d-width 16 --beta1 0.9 --adversarial 1e-2`) the distance is 5.42 (5.19 to 9.08), above that of SRResNet, at a
+PSNR of 19.16.
+
 Published: a PSNR of 32.05, 28.49 and 27.58 dB of SRResNet on Set5, Set14 and BSD100, four times as large; of
 SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.
 """
