@@ -20,9 +20,9 @@ SRResNet's is 1.18 times the game's (1.11 to 1.24, paired by seeds).
 | the best linear map | 18.08 | 18.9 | |
 | bicubic, by Pillow | 16.11 | 70.6 | |
 
-Here D judges patches beside the small image, as pix2pix's. With the paper's D of whole images (`--judged whole
---d-width 16 --beta1 0.9 --adversarial 1e-2`) the distance is 5.42 (5.19 to 9.08), above that of SRResNet, at a
-PSNR of 19.16.
+Here D judges patches beside the small image, as pix2pix's. With the paper's D of whole images (`--judged
+whole --d-width 16 --beta1 0.9 --adversarial 1e-2`) the distance is 5.42 (5.19 to 9.08), above that of
+SRResNet, at a PSNR of 19.16.
 
 Published: a PSNR of 32.05, 28.49 and 27.58 dB of SRResNet on Set5, Set14 and BSD100, four times as large; of
 SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.
