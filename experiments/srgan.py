@@ -21,8 +21,8 @@ its means have intervals of 4.92 to 5.41 and 4.02 to 4.81, and paired by seeds a
 | bicubic, by Pillow | 16.11 | 70.6 | |
 
 Here D judges patches beside the small image, as pix2pix's. With the paper's D of whole images (`--judged
-whole --d-width 16 --beta1 0.9 --adversarial 1e-2`) the distance is 5.42 (5.19 to 9.08), above that of
-SRResNet, at a PSNR of 19.16.
+whole --d-width 16 --beta1 0.9 --adversarial 1e-2`) the distance is 5.42 (5.19 to 9.08; seeds 0 to
+2), above that of SRResNet, at a PSNR of 19.16.
 
 Published: a PSNR of 32.05, 28.49 and 27.58 dB of SRResNet on Set5, Set14 and BSD100, four times as large; of
 SRGAN 29.40, 26.02 and 25.16; bicubic 28.43, 25.99 and 25.94.
