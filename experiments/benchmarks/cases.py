@@ -184,6 +184,5 @@ CASES = {
         shape=(64, 64, 3),
         batch=4,
         latent=0,
-        betas=(0.5, 0.999),
     ),
 }

@@ -550,7 +550,7 @@ def main(cfg: Config) -> None:
       RuntimeError: at the end, naming the cases that failed.
     """
     if not cfg.cases:
-        raise InputError("--cases: name at least one of a b c d e f g")
+        raise InputError(f"--cases: name at least one of {' '.join(CASES)}")
     if cfg.tiny:
         tiny(cfg)
         return
