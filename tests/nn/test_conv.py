@@ -102,6 +102,11 @@ FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, 
 PLAIN = {**WINOGRAD, "stride": (1, 1), "padding": ((0, 0), (0, 0))}
 DETOURS = [{**PLAIN, "channels": (32, 3)}, {**PLAIN, "channels": (3, 24)}]  # of `_canonical_conv`
 
+CRAMPED = [
+    {**PLAIN, "size": (4, 3), "padding": ((1, 1), (1, 2)), "channels": (2, 3)},
+    {**PLAIN, "size": (3, 2), "padding": ((3, 3), (3, 2)), "channels": (2, 3)},
+]
+
 NARROW = [
     {**WINOGRAD, "channels": (3, 32)},
     {**CROPPED, "stride": (1, 1), "dilation": (2, 1), "kernel": (3, 2), "channels": (32, 2)},
@@ -117,6 +122,8 @@ NARROW = [
 @example({**WINOGRAD, "dilation": (2, 1), "groups": 2, "channels": (2, 3)})
 @example(DETOURS[0])
 @example(DETOURS[1])
+@example(CRAMPED[0])
+@example(CRAMPED[1])
 def test_values_and_two_derivatives(case):
     how = {k: case[k] for k in ("stride", "padding", "dilation", "groups")}
     _assert_equal(lambda x, w: conv(x, w, **how), lambda x, w: _native(x, w, **how), *_arrays(**case))
@@ -283,16 +290,22 @@ def test_both_lowerings_are_equal(case):
 def test_the_form_on_a_cpu():
     geo = module._Geometry((2, 2), ((1, 1), (1, 1)), (1, 1), 1, (16, 16), (4, 4))
     form = partial(module._cpu_products, n=64, c=64, o=128, dtype=jnp.float32, precision=None)
-    assert form(geo) is module._WINOGRAD
-    assert form(geo, dtype=jnp.bfloat16) is module._CANONICAL
-    assert form(geo, c=3) is form(geo, c=16) is module._NARROW
-    assert form(geo, c=17) is form(geo, o=3) is module._CANONICAL
-    assert form(geo._replace(stride=(1, 1)), o=3) is module._NARROW
-    assert form(geo, precision=(lax.Precision.HIGHEST,) * 2) is module._CANONICAL
-    assert form(geo._replace(dilation=(2, 2))) is module._CANONICAL
-    assert form(geo._replace(kernel=(1, 1))) is module._TAPWISE
-    assert form(geo._replace(groups=64), c=1) is module._DEPTHWISE
-    assert form(geo._replace(groups=4)) is module._GROUPED
+    assert form(geo) == module._WINOGRAD
+    assert form(geo, dtype=jnp.bfloat16) == module._CANONICAL
+    assert form(geo, c=3) == form(geo, c=16) == module._NARROW
+    assert form(geo, c=17) == form(geo, o=3) == module._CANONICAL
+    assert form(geo._replace(stride=(1, 1)), o=3) == module._NARROW
+    assert form(geo, precision=(lax.Precision.HIGHEST,) * 2) == module._CANONICAL
+    assert form(geo._replace(dilation=(2, 2))) == module._CANONICAL
+    assert form(geo._replace(kernel=(1, 1))) == module._TAPWISE
+    assert form(geo._replace(groups=64), c=1) == module._DEPTHWISE
+    assert form(geo._replace(groups=4)) == module._GROUPED
+
+    cramped = geo._replace(stride=(1, 1), input=(4, 4))  # the pixels of y are fewer than w's
+    assert form(cramped) == module._CANONICAL._replace(conv_input=module._PATCHES.conv_input)
+    assert form(cramped._replace(input=(3, 3))).conv == module._PATCHES.conv
+    wide = cramped._replace(padding=((3, 3), (3, 3)), input=(3, 3))
+    assert form(wide).conv_weight == module._PATCHES.conv_weight
 
 
 def test_what_does_not_fit_is_named():
