@@ -49,15 +49,27 @@ class Program:
         return self.method.frozen(self.cfg, self.data)
 
     @cached_property
-    def initial(self) -> Callable:
-        """(key, numbers) -> the state before the first step."""
-        example, frozen = self.data.example(self.cfg.batch_size), self.frozen
+    def _create(self) -> Callable:
+        """(key, numbers) -> the state before the first step, without what is frozen: a network's weights
+        would be constants of the program."""
+        example = self.data.example(self.cfg.batch_size)
 
         def create(key, numbers):
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-            return steps.create_state(*self._made(numbers), key, zeros, frozen)
+            return steps.create_state(*self._made(numbers), key, zeros)
 
         return jax.jit(create, compiler_options=parallel.brief_options(self.devices[0]))
+
+    def initial(self, key, numbers: dict):
+        """The state before the first step."""
+        frozen = jax.tree.map(jnp.array, self.frozen)  # copies, as a state is donated
+        return self._create(key, numbers).replace(frozen=frozen)
+
+    @cached_property
+    def abstract(self):
+        """The shapes of a state."""
+        own = jax.eval_shape(self._create, jax.random.key(0), self.numbers(self.cfg))
+        return own.replace(frozen=jax.eval_shape(lambda: self.frozen))
 
     @cached_property
     def sample(self) -> Callable:
@@ -106,14 +118,13 @@ class Program:
         n, batch_size = len(self.devices), self.cfg.batch_size
         arrays = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(self.data.arrays)))
         numbers = self.numbers(self.cfg)
-        state = jax.eval_shape(self.initial, jax.random.key(0), numbers)
         step = partial(self.bare, length=1)
         if n == 1:
             slot = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
         else:
             slot = jax.ShapeDtypeStruct((n, batch_size // n), jnp.int32)
             step = jax.vmap(step, (None, None, 0), axis_name=parallel.AXIS)
-        return jax.make_jaxpr(step)(state, (numbers, arrays), slot)
+        return jax.make_jaxpr(step)(self.abstract, (numbers, arrays), slot)
 
     @cached_property
     def digest(self) -> str:
@@ -145,8 +156,7 @@ class Room(NamedTuple):
 
 def room(program: Program) -> Room:
     """What a program takes."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    state = memory.size(jax.eval_shape(program.initial, key, program.numbers(program.cfg)))
+    state = memory.size(program.abstract)
     data = memory.size(jax.tree.map(np.asarray, dict(program.data.arrays)))
     return Room(state, data, memory.largest(program.traced.jaxpr))
 

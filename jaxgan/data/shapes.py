@@ -27,6 +27,7 @@ _HUES = jnp.asarray([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 
 _GREYS = jnp.asarray([0.1, 0.5, 0.9], jnp.float32)
 _CHROMA, _LIGHT = 0.6, 0.4  # of every shape; what its texture adds at most
 _PERIOD = 0.36  # of textures
+_WAVE = 2 * np.pi / _PERIOD
 # Points of each kind, and how far in the edges come between them, over the radius: a circle has none.
 _POINTS = jnp.asarray([1, 4, 3, 5])
 _INNER = jnp.asarray([1, np.cos(np.pi / 4), np.cos(np.pi / 3), 0.45], jnp.float32)
@@ -109,12 +110,12 @@ def _numbers(what: str, names: tuple[str, ...], known: tuple[str, ...]):
 
 def recoloured(scene: Scene) -> Scene:
     """The same scenes in a second domain: complementary colours, white for black, and chequered for plain,
-    plain for striped, striped for chequered. Its textures lie at one place: of plain shapes it is a function
-    of the drawing, and one that can be undone."""
+    plain for striped, striped for chequered. Its textures begin at their shapes' centres: of plain shapes it
+    is a function of the drawing that moves with it, and one that can be undone."""
     return scene._replace(
         colour=jnp.asarray([5, 4, 3, 2, 1, 0])[scene.colour],
         texture=(scene.texture + 2) % len(TEXTURES),
-        phase=jnp.zeros_like(scene.phase),
+        phase=jnp.mod(-_WAVE * scene.centre, 2 * jnp.pi),
         background=len(BACKGROUNDS) - 1 - scene.background,
     )
 
@@ -147,10 +148,9 @@ def _covered(distance, side: int):
 
 def _light(texture, phase, side: int):
     """What a texture adds to a colour, f32[S, S] in [0, _LIGHT]: stripes lie along x."""
-    wave = 2 * jnp.pi / _PERIOD
-    x, y = jnp.moveaxis(wave * _points(side) + phase[None, None], -1, 0)
+    x, y = jnp.moveaxis(_WAVE * _points(side) + phase[None, None], -1, 0)
     waves = jnp.stack([jnp.zeros_like(x), jnp.sin(y), jnp.sin(x) * jnp.sin(y)])[texture]
-    return _LIGHT * jnp.clip(0.5 + waves / wave * side / 2, 0, 1)
+    return _LIGHT * jnp.clip(0.5 + waves / _WAVE * side / 2, 0, 1)
 
 
 def _each(scene: Scene, side: int):
@@ -275,7 +275,7 @@ def _read(image) -> Scene:
     votes = jax.nn.one_hot(hues(image), len(COLOURS)) * weight[..., None]
     edge = jnp.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).min(-1)
     grey = jnp.median(edge)
-    x, y = jnp.moveaxis(2 * jnp.pi / _PERIOD * points, -1, 0)
+    x, y = jnp.moveaxis(_WAVE * points, -1, 0)
     stripes = jnp.stack([jnp.ones_like(y), jnp.sin(y), jnp.cos(y)], -1)
     chequers = jnp.concatenate(
         [stripes[..., :1], *((f(x)[..., None] * stripes[..., 1:]) for f in (jnp.sin, jnp.cos))], -1

@@ -126,7 +126,10 @@ def test_the_second_domain_is_a_function_of_the_first():
     assert set(np.unique(read.texture)) == {2}
     np.testing.assert_array_equal(read.background, 2 - scene.background)
     np.testing.assert_array_equal(read.kind, scene.kind)
-    assert len(np.unique(other.phase)) == 1
+    scene = shapes.scenes(jax.random.key(2), jnp.arange(200), kinds=("circle",), textures=("plain",))
+    middle, moved = (scene._replace(centre=jnp.full((200, 1, 2), 2 * by / SIDE)) for by in (0, 4))
+    drawn, expected = (shapes.draw(shapes.recoloured(of), SIDE) for of in (moved, middle))
+    np.testing.assert_allclose(drawn, jnp.roll(expected, (4, 4), (1, 2)), atol=1e-4)
 
 
 def test_captions_say_what_is_there(single):
