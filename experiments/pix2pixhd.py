@@ -2,7 +2,7 @@
 
     python -m experiments.pix2pixhd
     python -m experiments.pix2pixhd --matching 0
-    python -m experiments.pix2pixhd --task labels
+    python -m experiments.pix2pixhd --task labels --features 3
     python -m experiments.pix2pixhd --data folder:PATH --task "" --labels 35
 
 First the global network answers at half the size, then the enhancer around it learns alone, then both: phases
@@ -27,6 +27,7 @@ from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
 from jaxgan.losses.adversarial import least_squares
 from jaxgan.nets import multiscale, pix2pixhd
+from jaxgan.nn.label_map import INSTANCES
 from jaxgan.terms import Term, feature_matching, over_scales
 from jaxgan.two_player import two_player
 
@@ -59,13 +60,17 @@ class Config:
     blocks: Natural = 3
     enhancer_blocks: Natural = 2
     layers: Natural = 2  # of D at each scale
+    features: Natural = 0  # of each instance of a label map, encoded from the real image
     scales: Count = 3  # of D; in the first phase all but the first
 
 
-def games(cfg: Config) -> tuple[GAN, GAN]:
+def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
     """The coarse game, of the batch's `half`, and the whole one; they share their parameters."""
+    if cfg.features and not (cfg.labels and cfg.boundaries):
+        raise InputError(f"--features {cfg.features}: they are of a label map's instances: --task labels")
+    blocks = cfg.blocks, cfg.enhancer_blocks
     g = pix2pixhd.Generator(
-        cfg.g_width, cfg.levels, cfg.blocks, cfg.enhancer_blocks, cfg.channels, cfg.labels
+        cfg.g_width, cfg.levels, *blocks, cfg.channels, cfg.labels, cfg.features, axis=axis
     )
     d = multiscale.Discriminator(cfg.d_width, cfg.layers, range(cfg.scales), labels=cfg.labels)
     coarse = g.clone(coarse=True), d.clone(scales=range(1, cfg.scales))
@@ -74,7 +79,7 @@ def games(cfg: Config) -> tuple[GAN, GAN]:
         # The authors add up the scales, and have squares without the half.
         loss = over_scales(weighted(least_squares, 2 * len(d.scales)))
         matching = Term(feature_matching, cfg.matching * 4 / (cfg.layers + 1))
-        latent = partial(random.normal, shape=(0,))  # an answer is a function of the input alone
+        latent = partial(random.normal, shape=(INSTANCES * cfg.features,))
         return two_player(
             g, d, loss=loss, latent=latent, of=of, condition="input", g_terms={"matching": matching}
         )
@@ -108,7 +113,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         return optax.chain(optax.partition(held, named), optax.scale_by_learning_rate(falling))
 
     of_d = {"scale_0": "fine"}
-    return games(cfg)[1], Optimizers(adam(parts.get), adam(lambda name: of_d.get(name, "always")))
+    return games(cfg, axis)[1], Optimizers(adam(parts.get), adam(lambda name: of_d.get(name, "always")))
 
 
 def train_step(cfg: Config):
@@ -116,7 +121,7 @@ def train_step(cfg: Config):
 
     def step(gan, opts, state, batches, **options):
         play = partial(steps.train_step, opts=opts, **options)
-        coarse, whole = games(cfg)
+        coarse, whole = games(cfg, options.get("axis"))
         return lax.cond(
             state.step < cfg.coarse,
             lambda state, batches: play(coarse, state=state, batches=batches),

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from jaxgan import plots, records
 from jaxgan.config import InputError
-from jaxgan.data import files, sources, tasks
+from jaxgan.data import files, sources
 from jaxgan.sampling import Generator, pictures
 
 SUFFIX = {"image": ".png", "folder": "", "npz": ".npz"}
@@ -95,11 +95,9 @@ def _fitting(image: np.ndarray, hole: np.ndarray | None, channels: int, name: Pa
     return image
 
 
-def _bounded(number: np.ndarray, channels: int) -> np.ndarray:
-    """A label map, with where two labels meet, if the generator is told that and it does not have it."""
-    if channels == number.shape[-1] + 1:
-        return np.concatenate([number, tasks.boundaries(number[..., 0])[..., None]], -1)
-    return number
+def _with_instances(number: np.ndarray, channels: int) -> np.ndarray:
+    """A label map, its labels as the instances too if a generator is told these and it does not have them."""
+    return np.repeat(number, 2, -1) if channels == number.shape[-1] + 1 else number
 
 
 def _saved(canvas: np.ndarray, path: Path) -> None:
@@ -119,7 +117,7 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
     if "labels" in generator.facts:
         if channels == 2 and any(image.shape[-1] == 1 for image in source.images):
             print("boundaries lie where two labels meet: the maps know no instances")
-        images = [_bounded(image, channels) for image, _, _ in each]
+        images = [_with_instances(image, channels) for image, _, _ in each]
     else:
         images = [_fitting(image, hole, channels, name) for image, hole, name in each]
     answers: dict[int, np.ndarray] = {}

@@ -164,7 +164,7 @@ def _cut_out(n: int, side: int) -> dict[str, np.ndarray]:
 
 def _mapped(n: int, side: int) -> dict[str, np.ndarray]:
     """Drawings of three large shapes each, in the colours of their kinds, of one texture, on any background,
-    and their label maps, with where instances meet."""
+    and their label maps, with the instances."""
 
     def draw(slot):
         scene = shapes.scenes(jax.random.key(0), slot, shapes=3, by_kind=True)
@@ -174,19 +174,17 @@ def _mapped(n: int, side: int) -> dict[str, np.ndarray]:
         return shapes.draw(scene, side), *(x.astype(jnp.uint8) for x in maps)
 
     image, label, instance = drawings.drawn(draw, n)
-    return {"B": image, "A": np.stack([label, tasks.boundaries(instance)], -1)}
+    return {"B": image, "A": np.stack([label, instance], -1)}
 
 
-def _checked_maps(maps: np.ndarray, labels: int, boundaries: bool, spec: str) -> np.ndarray:
-    """Label maps uint8[N, H, W, 1 or 2], with boundaries if they are wanted."""
+def _checked_maps(maps: np.ndarray, labels: int, instances: bool, spec: str) -> np.ndarray:
+    """Label maps uint8[N, H, W, 1 or 2], with instances if they are wanted."""
     if (most := int(maps[..., 0].max())) >= labels:
         n = int((maps[..., 0] >= labels).any((1, 2)).sum())
         raise InputError(
             f"--data {spec}: {n} label maps have labels up to {most}; --labels {labels} has 0 to {labels - 1}"
         )
-    if not boundaries:
-        return maps[..., :1]
-    return maps if maps.shape[-1] == 2 else np.stack([maps[..., 0], tasks.boundaries(maps[..., 0])], -1)
+    return np.repeat(maps, 2, -1) if instances and maps.shape[-1] == 1 else maps[..., : 1 + instances]
 
 
 def load(
@@ -201,7 +199,7 @@ def load(
     split: str = "train",
     data_dir: str | None = None,
     labels: int | None = None,
-    boundaries: bool | None = None,
+    instances: bool | None = None,
 ) -> Dataset:
     """Reads pairs.
 
@@ -217,8 +215,8 @@ def load(
       held_out: how many pairs, drawn at random but the same each time, are not trained on.
       labels: A are label maps, of so many labels from 0 on; of the task `labels` those of
         `shapes.LABELS`.
-      boundaries: of a method that takes label maps, whether `input` has as a second channel where two
-        instances meet, or if only the map is known two labels; None: the method takes images alone.
+      instances: of a method that takes label maps, whether `input` has as a second channel which instance a
+        pixel is of, or if only the map is known its label; None: the method takes images alone.
 
     Returns:
       `input`, `image` and, where there are labels, `label`; `held_out` has those that are.
@@ -228,7 +226,7 @@ def load(
     """
     name, _, where = spec.partition(":")
     classes, read, how = (), None, ""
-    if boundaries is None and (task == "labels" or labels is not None):
+    if instances is None and (task == "labels" or labels is not None):
         raise InputError("--task labels: the method takes images, and no label maps")
     maps = task == "labels" or labels is not None
     if maps and (task not in ("labels", "") or task and name != "shapes"):
@@ -266,9 +264,9 @@ def load(
     a, b = found.pop("A"), found.pop("B")
     if maps:
         labels = len(shapes.LABELS) if task == "labels" else labels
-        if boundaries and a.shape[-1] == 1:
+        if instances and a.shape[-1] == 1:
             told.append("boundaries lie where two labels meet: the maps know no instances")
-        a = _checked_maps(a, labels, boundaries, spec)
+        a = _checked_maps(a, labels, instances, spec)
     given, answer = (b, a) if backwards else (a, b)
     whole = {"input": given, "image": answer, **found}
     n = len(answer)

@@ -31,18 +31,6 @@ def edges(image, key=None):
     return (jnp.hypot(down, right) >= EDGE).astype(jnp.float32)[..., None]
 
 
-def boundaries(number):
-    """Where a pixel's number is another than that of one beside it, u8[..., H, W] of 0 and 255, of integers
-    [..., H, W] (Wang et al. 2018, section 3.3)."""
-    down, right = number[..., 1:, :] != number[..., :-1, :], number[..., 1:] != number[..., :-1]
-    found = np.zeros(number.shape, bool)
-    for edge, rows in ((down, np.s_[..., 1:, :]), (down, np.s_[..., :-1, :])):
-        found[rows] |= edge
-    for edge, columns in ((right, np.s_[..., 1:]), (right, np.s_[..., :-1])):
-        found[columns] |= edge
-    return np.where(found, 255, 0).astype(np.uint8)
-
-
 def low(image, key=None, *, factor: int = 4):
     """The image at a fraction of its size, f32[H / factor, W / factor, C]: means of squares of pixels."""
     h, w, c = image.shape

@@ -46,7 +46,7 @@ def load(cfg, data_dir: str | None) -> Dataset:
         split=cfg.split,
         data_dir=data_dir,
         labels=getattr(cfg, "labels", None),
-        boundaries=getattr(cfg, "boundaries", None),
+        instances=getattr(cfg, "boundaries", None),
     )
     check(data)
     return data
@@ -278,7 +278,7 @@ def judge(
 
 def seen(images: np.ndarray, side: tuple[int, int], labels: int | None = None) -> np.ndarray:
     """Images uint8[N, h, w, c] as colours of another size, uint8[N, H, W, 3]: a mask, their 2nd or 4th
-    channel, is left out. Of label maps each label has its colour, and boundaries are left out."""
+    channel, is left out. Of label maps each label has its colour, and instances are left out."""
     images = images if labels is None else plots.label_colours(labels)[images[..., 0]]
     images = images[..., : {2: 1, 4: 3}.get(images.shape[3], images.shape[3])]
     images = np.repeat(images, 3 // images.shape[3], 3)

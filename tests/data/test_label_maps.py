@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 from jaxgan.config import InputError
-from jaxgan.data import pairs, shapes, tasks
+from jaxgan.data import pairs, shapes
+from jaxgan.nn.label_map import boundaries
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return pairs.load("shapes:200", task="labels", image_size=32, held_out=20, boundaries=True)
+    return pairs.load("shapes:200", task="labels", image_size=32, held_out=20, instances=True)
 
 
 def test_the_maps_of_shapes_are_what_the_drawings_show(drawn):
@@ -37,19 +38,11 @@ def test_the_maps_of_shapes_are_what_the_drawings_show(drawn):
     assert [kinds for kinds in plain if len(kinds) > 1] == []
     assert {True} in plain
     assert {False} in plain
-    edge = drawn["input"][..., 1]
-    assert set(np.unique(edge)) == {0, 255}
-    between = tasks.boundaries(label)
-    assert (edge[between > 0] == 255).all()
-    assert (edge > between).any()  # two shapes of one kind meet
-
-
-def test_boundaries_by_hand():
-    number = np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]])
-    expected = 255 * np.array([[0, 1, 1], [1, 1, 1], [1, 1, 1]])
-    np.testing.assert_array_equal(tasks.boundaries(number), expected)
-    np.testing.assert_array_equal(tasks.boundaries(np.stack([number, number]))[1], expected)
-    np.testing.assert_array_equal(tasks.boundaries(np.zeros((4, 4), int)), 0)
+    instance = drawn["input"][..., 1]
+    assert set(np.unique(instance)) == {0, 1, 2, 3}
+    of_instances, of_labels = (np.asarray(boundaries(x)) for x in (instance, label))
+    assert (of_instances >= of_labels).all()
+    assert (of_instances > of_labels).any()  # two shapes of one kind meet
 
 
 @pytest.fixture
@@ -72,15 +65,15 @@ def folder(tmp_path):
 
 def test_maps_of_a_folder_are_numbers_whatever_their_colours(folder):
     root, number = folder
-    data = pairs.load(f"folder:{root}", image_size=20, labels=3, boundaries=False, held_out=4)
+    data = pairs.load(f"folder:{root}", image_size=20, labels=3, instances=False, held_out=4)
     assert data["input"].shape == (6, 20, 20, 1)
     whole = np.concatenate([data["input"], data.held_out["input"]])
     order = np.random.default_rng(0).permutation(10)
     at = number[:, 1::2, 1::2][np.concatenate([order[4:], order[:4]])]
     np.testing.assert_array_equal(whole[..., 0], at)  # the nearest pixel; nothing between two labels
-    both = pairs.load(f"folder:{root}", image_size=20, labels=3, boundaries=True, held_out=4)
+    both = pairs.load(f"folder:{root}", image_size=20, labels=3, instances=True, held_out=4)
     assert "boundaries lie where two labels meet: the maps know no instances" in both.remarks
-    np.testing.assert_array_equal(both["input"][..., 1], tasks.boundaries(data["input"][..., 0]))
+    np.testing.assert_array_equal(both["input"][..., 1], data["input"][..., 0])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -88,7 +81,7 @@ def test_maps_of_an_npz_file(folder, tmp_path, dtype):
     _, number = folder
     image = np.stack([80 * number] * 3, -1)
     np.savez(tmp_path / "x.npz", input=number.astype(dtype), image=image)
-    data = pairs.load(f"npz:{tmp_path / 'x.npz'}", labels=3, boundaries=False, held_out=4)
+    data = pairs.load(f"npz:{tmp_path / 'x.npz'}", labels=3, instances=False, held_out=4)
     np.testing.assert_array_equal(80 * data["input"], data["image"][..., :1])
     assert data["input"].dtype == np.uint8
 
@@ -96,7 +89,7 @@ def test_maps_of_an_npz_file(folder, tmp_path, dtype):
 def test_what_is_no_label_map_is_a_line(folder, tmp_path):
     root, number = folder
     load = lambda spec, **options: pairs.load(  # noqa: E731
-        spec, **{"labels": 3, "boundaries": False, "held_out": 4, **options}
+        spec, **{"labels": 3, "instances": False, "held_out": 4, **options}
     )
     two = number.max((1, 2)) > 1
     for options, told in [
@@ -105,7 +98,7 @@ def test_what_is_no_label_map_is_a_line(folder, tmp_path):
         ({"labels": 300}, "--labels 300: a label map has 2 to 256"),
         ({"task": "edges"}, "--task edges: label maps are those of --data shapes, or pairs"),
         ({"task": "labels", "labels": None}, "label maps are those of --data shapes, or pairs"),
-        ({"boundaries": None}, "the method takes images, and no label maps"),
+        ({"instances": None}, "the method takes images, and no label maps"),
     ]:
         with pytest.raises(InputError, match=re.escape(told)):
             load(f"folder:{root}", **options)

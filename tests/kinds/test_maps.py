@@ -15,7 +15,6 @@ import jaxgan
 from experiments import pix2pixhd, spade
 from jaxgan import cli, methods, parallel, plots, records, sampling, train
 from jaxgan.config import InputError
-from jaxgan.data import tasks
 from jaxgan.kinds import Made
 from jaxgan.kinds.pairs import exam, pairs, seen
 from jaxgan.metrics.score import Sampling
@@ -36,7 +35,7 @@ STYLED = {
 }
 PHASED = {
     **SHAPES, "steps": 6, "coarse": 2, "alone": 2, "levels": 1, "blocks": 1, "enhancer_blocks": 1,
-    "g_width": 2, "d_width": 2, "layers": 1, "scales": 2,
+    "g_width": 2, "d_width": 2, "layers": 1, "scales": 2, "features": 2,
 }  # fmt: skip
 OFTEN = {"chunk": 2, "log_every": 1, "sample_every": 0, "evaluate_every": 0, "checkpoint_every": 2, "keep": 9}
 
@@ -169,7 +168,7 @@ def test_boundaries_that_a_map_of_ones_own_lacks_are_taken_from_it(phased, tmp_p
     number = np.kron(np.array([[0, 1], [2, 4]]), np.ones((8, 8))).astype(np.uint8)
     Image.fromarray(number).save(tmp_path / "x.png")
     cli.main(["translate", str(path), str(tmp_path / "x.png"), "--out", str(tmp_path / "y.png")])
-    both = np.stack([number, tasks.boundaries(number)], -1)[None]
+    both = np.stack([number, number], -1)[None]
     np.testing.assert_array_equal(
         np.asarray(Image.open(tmp_path / "y.png")), jaxgan.load(path).translate(both)[0]
     )
@@ -227,7 +226,7 @@ def test_each_phase_moves_its_parts_alone(program):
         return {any(own) for own in each}
 
     told = [
-        (moves(a, b, "g", GLOBAL[:1]), moves(a, b, "g", ENHANCER), moves(a, b, "d", ["scale_0"]),
+        (moves(a, b, "g", GLOBAL[:2]), moves(a, b, "g", ENHANCER), moves(a, b, "d", ["scale_0"]),
          moves(a, b, "d", ["scale_1"]))
         for a, b in zip(states, states[1:], strict=False)
     ]  # fmt: skip
@@ -257,7 +256,7 @@ def test_each_phase_moves_its_parts_alone(program):
     ]
     assert [tuple(c.values()) for c in counts] == [(0, 0), (2, 0), (2, 2), (4, 4)]
     # The coarse head has no part after the first phase.
-    assert moves(states[2], states[3], "g", GLOBAL[1:]) <= {True, False}
+    assert moves(states[2], states[3], "g", GLOBAL[2:]) <= {True, False}
     assert [float(s.g.stats["phase"]["enhanced"]) for s in states] == [0, 0, 1, 1]
 
 
@@ -273,8 +272,9 @@ def test_what_is_shown_in_the_first_phase_is_the_coarse_answer(phased):
 @pytest.mark.parametrize(
     ("module", "config"), [(spade, STYLED), (pix2pixhd, PHASED)], ids=["spade", "pix2pixhd"]
 )
-def test_every_number_may_be_a_lanes_own(module, config, data):
+def test_every_number_may_be_a_lanes_own(module, config):
     cfg = dataclasses.replace(module.Config(**config), channels=3, labels=5)
+    data = pairs.load(cfg, None)
     found = traceable(methods.method_of(module, pairs), cfg, data, tuple(jax.devices()[:2]))
     assert set(found.names) == set(arguments(cfg)) > {"seed", "matching"}
 
@@ -282,6 +282,8 @@ def test_every_number_may_be_a_lanes_own(module, config, data):
 def test_what_cannot_be_played_is_a_line():
     for module, config, told in (
         (pix2pixhd, {"scales": 1}, "--scales 1: 2 or more"),
+        (pix2pixhd, {"features": 3}, "--features 3: they are of a label map's instances"),
+        (pix2pixhd, {"features": 3, "labels": 5, "boundaries": False}, "--features 3: they are of"),
         (spade, {}, "SPADE takes label maps: --task labels of shapes, or --labels N"),
     ):
         with pytest.raises(InputError, match=re.escape(told)):
