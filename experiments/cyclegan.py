@@ -30,6 +30,7 @@ from jaxgan.dynamics import simultaneous_step
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.domains import domains
 from jaxgan.losses.adversarial import least_squares
+from jaxgan.losses.penalties import r1
 from jaxgan.nets import cyclegan, pix2pix
 from jaxgan.random import fold
 
@@ -45,11 +46,12 @@ class Config:
     image_size: Count = 32
     channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 4
-    steps: Natural = 4000
+    steps: Natural = 2500
     seed: Seed = 0
     lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 2e-4
     cycle: Rate = 60.0  # the paper's 10
-    identity: Rate = 30.0  # half of the cycle's, as the paper's
+    identity: Rate = 0.5  # of the weight of the cycle
+    r1: Rate = 1.0  # of the slope of D at what is real; the paper has none
     pool: Count = 50  # generated images of the past
     g_width: Count = 16
     d_width: Count = 32
@@ -94,7 +96,7 @@ def game(g: nn.Module, d: nn.Module, cfg: Config, axis: str | None = None) -> GA
         game = sum(2 * least_squares.g(says[side], says[side]).mean() for side in sides)
         cycle = sum(absolute(back[side], real[side]).mean() for side in sides)
         identity = sum(absolute(same[side], real[side]).mean() for side in sides)
-        loss = game + cfg.cycle * cycle + cfg.identity * identity
+        loss = game + cfg.cycle * (cycle + cfg.identity * identity)
         return loss, (state, {"game": game, "cycle": cycle / 2, "identity": identity / 2})
 
     def d_loss(params, state, batch, key):
@@ -108,6 +110,8 @@ def game(g: nn.Module, d: nn.Module, cfg: Config, axis: str | None = None) -> GA
             )
             on_real, on_fake = jnp.split(judged(params, side, jnp.concatenate([real[side], shown])), 2)
             loss += least_squares.d(on_real, on_fake).mean()
+            slope = r1(partial(judged, params, side), real[side], shown, key, batch["slot"], gamma=cfg.r1)
+            loss += slope.mean()
             metrics |= {
                 f"accuracy_real_{side}": (on_real > 0.5).mean(),
                 f"accuracy_fake_{side}": (on_fake < 0.5).mean(),

@@ -15,15 +15,16 @@ from jaxgan.data import drawings, files, pairs, shapes, sources
 from jaxgan.data.dataset import Dataset
 
 FEWEST = 4  # images of each domain, trained on and held out
-KINDS = shapes.KINDS[:3]  # red, green and blue, whose complements are none of these
+LARGER = 0.2  # in radius, shapes than other drawings'; half a side is 1
+KINDS = shapes.KINDS[:3]  # red, green and blue
 
 
 def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list[str]]:
-    """Plain shapes on grey, and others of complementary colours and chequered; of those held out both.
+    """Plain shapes on grey, and others in the second domain; of those held out both.
 
     A kind has its own colour in each domain. Were colours drawn apart from kinds, any exchange of them would
-    be as good an answer as the true one. No colour is in both: a generator begins by keeping colours, and
-    where two kinds have each other's, it never leaves that.
+    be as good an answer as the true one. And a generator begins by keeping colours: it finds the near ones
+    that are meant, and never leaves those of another kind that are as near, as complementary ones would be.
     """
     n, side = drawings.counted(spec, FEWEST), side or 32
     memory.require(12 * (2 * n + held_out) * side**2, f"{2 * n} drawings of {side}x{side}")
@@ -32,7 +33,10 @@ def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list
         scene = shapes.scenes(
             jax.random.key(0), slot, by_kind=True, kinds=KINDS, textures=("plain",), backgrounds=("grey",)
         )
-        return shapes.draw(scene, side), shapes.draw(shapes.recoloured(scene), side), scene.kind[:, 0]
+        radius = LARGER + scene.radius
+        room = (0.95 - radius) / (0.95 - scene.radius)
+        scene = scene._replace(radius=radius, centre=room[..., None] * scene.centre)
+        return shapes.draw(scene, side), shapes.second(scene, side), scene.kind[:, 0]
 
     a, b, kind = drawings.drawn(draw, 2 * n + held_out)
     held = {"a": a[2 * n :], "b": b[2 * n :], "label": kind[2 * n :]}
@@ -90,8 +94,8 @@ def load(
     """Reads two domains.
 
     Args:
-      spec: `shapes` (plain drawings, each kind of its colour, and others of complementary colours and
-        chequered; `shapes:N`), whose partners are known; `folder:PATH` with trainA and trainB, and testA
+      spec: `shapes` (plain drawings, each kind of its colour, and others as `shapes.second` has them;
+        `shapes:N`), whose partners are known; `folder:PATH` with trainA and trainB, and testA
         and testB if they are there; `npz:PATH` of two arrays of pairs, which are parted so that none is seen
         in both; or two sets as `sources.load` has them, `SPEC;SPEC`.
       image_size, channels, data_dir: as of `sources.load`, of both.

@@ -26,6 +26,7 @@ SMALLEST = 16  # pixels of a side, below which textures cannot be told
 _HUES = jnp.asarray([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)], jnp.float32)
 _GREYS = jnp.asarray([0.1, 0.5, 0.9], jnp.float32)
 _CHROMA, _LIGHT = 0.6, 0.4  # of every shape; what its texture adds at most
+TURN = np.pi / 6  # of the hues of the second domain
 _PERIOD = 0.36  # of textures
 _WAVE = 2 * np.pi / _PERIOD
 # Points of each kind, and how far in the edges come between them, over the radius: a circle has none.
@@ -108,18 +109,6 @@ def _numbers(what: str, names: tuple[str, ...], known: tuple[str, ...]):
     return jnp.asarray([known.index(name) for name in names], jnp.int32)
 
 
-def recoloured(scene: Scene) -> Scene:
-    """The same scenes in a second domain: complementary colours, white for black, and chequered for plain,
-    plain for striped, striped for chequered. Its textures begin at their shapes' centres: of plain shapes it
-    is a function of the drawing that moves with it, and one that can be undone."""
-    return scene._replace(
-        colour=jnp.asarray([5, 4, 3, 2, 1, 0])[scene.colour],
-        texture=(scene.texture + 2) % len(TEXTURES),
-        phase=jnp.mod(-_WAVE * scene.centre, 2 * jnp.pi),
-        background=len(BACKGROUNDS) - 1 - scene.background,
-    )
-
-
 def _points(side: int):
     """The centres of the pixels, f32[S, S, 2]."""
     line = (jnp.arange(side) + 0.5) * 2 / side - 1
@@ -176,6 +165,26 @@ def draw(scene: Scene, side: int):
 def alpha(scene: Scene, side: int):
     """How much of each pixel shapes cover, f32[n, S, S, 1] in [0, 1]."""
     return 1 - jnp.prod(1 - _covered(_each(scene, side), side), 1)[..., None]
+
+
+def turned(image, angle: float):
+    """Images f32[..., 3] in [0, 1] with their hues turned by radians, from red to green to blue: about the
+    greys, which stay, and cut at [0, 1]."""
+    thirds = angle - 2 * np.pi / 3 * np.arange(3)
+    weights = (1 + 2 * np.cos(thirds)) / 3  # of a channel in itself, the next and the one after
+    turn = np.stack([np.roll(weights, i) for i in range(3)])
+    return jnp.clip(image @ turn.astype(np.float32), 0, 1)
+
+
+def second(scene: Scene, side: int):
+    """The same scenes in a second domain, f32[n, S, S, 3] in [0, 1]: plain, their hues turned by `TURN`, and
+    the shapes lit by every other square of two pixels, as on a board that is laid over the image. It is a
+    function of the plain drawing, one that can be undone, and that moves with it by four pixels, as what
+    networks of two halvings make: they would not know where a board of larger squares begins."""
+    plain = turned(draw(scene._replace(texture=jnp.zeros_like(scene.texture)), side), TURN)
+    place = jnp.arange(side) // 2
+    light = _LIGHT * ((place[:, None] + place[None]) % 2)[..., None]
+    return jnp.clip(plain + alpha(scene, side) * light[None], 0, 1)
 
 
 def edges(scene: Scene, side: int):

@@ -16,7 +16,7 @@ from jaxgan.metrics import judge as judges
 from jaxgan.metrics import scores, segmentation, upscaling
 from jaxgan.metrics.full_reference import detail_ratio, l1, psnr, ssim
 from jaxgan.metrics.reference import measure, reference
-from jaxgan.metrics.score import Sampling, Score, cut, intervals, protocol
+from jaxgan.metrics.score import Sampling, Score, intervals, protocol
 
 ASKED = 64  # held-out pairs that a run is shown by
 AGAIN = 100  # inputs that are answered twice for a score, at most
@@ -138,9 +138,8 @@ def of_each(each: dict[str, np.ndarray], close: dict, sampling: Sampling, held: 
     """
     mean = lambda rows: {name: float(x[rows].mean()) for name, x in each.items()}  # noqa: E731
     value, n = mean(slice(None)), len(next(iter(each.values())))
-    # Without bounds: what lies in [0, 1] there is a share of counts, and these are means.
-    around = intervals(mean, value, n, groups=GROUPS) if n >= 4 * GROUPS else {}
-    around = {name: cut(ends, close[name][1]) for name, ends in around.items()}
+    bounds = {name: within for name, (_, within) in close.items()}
+    around = intervals(mean, value, n, groups=GROUPS, bounds=bounds) if n >= 4 * GROUPS else {}
     found = []
     for name in each:
         better, within = close[name]
@@ -203,7 +202,8 @@ def judge(
             "pixels": segmentation.accuracy(counts[rows]),
         }
         value = of_rows(slice(None))
-        around = intervals(of_rows, value, first, groups=GROUPS) if first >= 4 * GROUPS else {}
+        bounds = dict.fromkeys(value, (0, 1))
+        around = intervals(of_rows, value, first, groups=GROUPS, bounds=bounds) if first >= 4 * GROUPS else {}
         found = [
             Score(x, around.get(name), same(metric=name, better="higher", within=(0, 1), features=of))
             for name, x in value.items()

@@ -223,7 +223,9 @@ def judge(
         around = {}
         if groups and len(samples) >= 4 * groups:
             fewer = lambda rows: {**dict.fromkeys(values, np.nan), **figures(samples[rows])}  # noqa: E731
-            around = intervals(fewer, values, len(samples), groups=groups, bounds=_bounds(against))
+            around = intervals(
+                fewer, values, len(samples), groups=groups, bounds=_bounds(against), shares=SHARES
+            )
         if made.critic is not None:
             values["slope"] = slope(made, points)
             if not np.isfinite(values["slope"]):
@@ -255,6 +257,9 @@ def judge(
         return troubles.of_steps(rows) + troubles.of_quality(within) + own
 
     return Judge(n, watch, all_scores, _remarks, wrong)
+
+
+SHARES = ("high_quality",)
 
 
 def _bounds(data: Dataset) -> dict[str, tuple[float, float]]:

@@ -1,6 +1,6 @@
 """A number with what it takes to compare it: an interval, and the protocol that it was measured by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import NamedTuple
@@ -157,7 +157,15 @@ def _student(degrees: int) -> float:
     return stdtrit(degrees, 0.975)
 
 
-def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: dict | None = None) -> dict:
+def intervals(
+    of: Callable,
+    value: dict,
+    n: int,
+    *,
+    groups: int = 10,
+    bounds: dict | None = None,
+    shares: Collection[str] = (),
+) -> dict:
     """Intervals of 95 % for what `of` says of n samples: a jackknife that leaves out one group in turn.
 
     The variance is (groups - 1) / groups times the sum of squares of the figures' deviations from their mean
@@ -165,9 +173,9 @@ def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: di
     bootstrap would put duplicates into the sample: these are each other's nearest neighbours, leave fewer
     places to cover, and add to a Frechet distance the bias of a smaller sample. So its intervals miss.
 
-    None leaves a figure's bounds. A share, in [0, 1], has Wilson's interval, of as many independent samples
-    as would have that deviation: so 200 of 200 are no certainty, which the jackknife, where no group
-    differs, takes them for. Any other is cut at its bounds, which costs no coverage: the truth lies within.
+    None leaves a figure's bounds. A share of counts has Wilson's interval, of as many independent samples as
+    would have that deviation: so 200 of 200 are no certainty, which the jackknife, where no group differs,
+    takes them for. Any other is cut at its bounds, which costs no coverage: the truth lies within.
 
     Args:
       of: rows i32[m], ascending -> {name: figure}.
@@ -175,6 +183,7 @@ def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: di
       n: how many rows there are, in an order that means nothing; group g is every row g, g + groups, ...
       groups: 2 or more.
       bounds: a protocol's `within` of each figure, by name.
+      shares: which figures are shares of counts; a mean of what lies in [0, 1] is none.
     """
     rows = np.arange(n)
     without = [of(rows[rows % groups != g]) for g in range(groups)]
@@ -182,11 +191,10 @@ def intervals(of: Callable, value: dict, n: int, *, groups: int = 10, bounds: di
     found = {}
     for name, x in value.items():
         deviation = scale * np.std([part[name] for part in without], ddof=1)
-        within = (bounds or {}).get(name, (None, None))
-        if within == (0, 1):
+        if name in shares:
             ends = _of_share(x, deviation, n, t)
         else:
-            ends = cut((x - t * deviation, x + t * deviation), within)
+            ends = cut((x - t * deviation, x + t * deviation), (bounds or {}).get(name, (None, None)))
         found[name] = float(min(ends[0], x)), float(max(ends[1], x))
     return found
 

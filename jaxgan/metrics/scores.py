@@ -232,10 +232,10 @@ METRICS = {
         sees=False,
     ),
 }
-SHARE, POSITIVE = (0, 1), (0, None)
+SHARES = "precision", "recall", "coverage", "two_sample", "agreement", "cas"
 WITHIN = {
-    **dict.fromkeys(("precision", "recall", "coverage", "two_sample", "agreement", "cas", "ms_ssim"), SHARE),
-    **dict.fromkeys(("fd", "density", "intra_fd", "memorisation", "diversity", "swd"), POSITIVE),
+    **dict.fromkeys((*SHARES, "ms_ssim"), (0, 1)),
+    **dict.fromkeys(("fd", "density", "intra_fd", "memorisation", "diversity", "swd"), (0, None)),
 }  # `kd` and `fd_infinity` may be below 0
 
 
@@ -380,7 +380,7 @@ def _taken(wanted: str, ref: Reference, fake: Sample, sampling: Sampling, groups
     if metric.cheap and groups > 1 and n >= 4 * groups:
         bounds = {base: within(base, fake) for base in figures}
         with contextlib.suppress(ValueError):  # a group may lack what all of them have
-            around = intervals(of, figures, n, groups=groups, bounds=bounds)
+            around = intervals(of, figures, n, groups=groups, bounds=bounds, shares=SHARES)
     around = {name: ends for name, ends in around.items() if np.isfinite(ends).all()}
     return [
         Score(value, around.get(base), _protocol(base, metric, ref, part, sampling))
