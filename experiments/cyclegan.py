@@ -16,9 +16,9 @@ of b 0.0947; `fcd` is the Frechet distance of a classifier's features.
 | CycleGAN | 0.0125 (0.0122 to 0.0127) | 0.0102 (0.0097 to 0.0104) | 1.00 | 18.7 (16.3 to 18.9) |
 | without cycles | 0.110 (0.110 to 0.117) | 0.111 (0.108 to 0.124) | 0.33 | 13,350 (12,950 to 14,670) |
 
-Without cycles all images get one answer. The weights and the slope's penalty are set once for these domains;
-where a kind's colour in b was the complement of its own in a, two of three seeds exchanged kinds for good, and
-other weights did not mend it.
+Without cycles all images get one answer. The weights and the slope's penalty are set once for these domains.
+Where a kind's colour in b was the complement of its own in a, two of three seeds exchanged kinds for good,
+and other weights did not mend it.
 
 Published: FCN scores on Cityscapes, labels to photographs, 0.52 per pixel; without the game 0.22, without
 cycles 0.51.
