@@ -39,10 +39,11 @@ class Config(dcgan.Config):
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
+    d, g = partial(least_squares.d, a=cfg.a, b=cfg.b), partial(least_squares.g, c=cfg.c)
     gan = two_player(
         dcgan.generator(cfg, axis),
         dcgan.discriminator(cfg, axis),
-        loss=AdversarialLoss(partial(least_squares.d, a=cfg.a, b=cfg.b), partial(least_squares.g, c=cfg.c)),
+        loss=AdversarialLoss(d, g, chance=(cfg.a + cfg.b) / 2),
         latent=dcgan.latent(cfg),
     )
     return gan, dcgan.optimizers(cfg)

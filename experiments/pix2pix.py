@@ -89,12 +89,12 @@ class Config:
 
 def halved(loss: AdversarialLoss) -> AdversarialLoss:
     """The loss with D's part halved, as in section 3.3; Adam hardly notices."""
-    return AdversarialLoss(lambda real, fake: loss.d(real, fake) / 2, loss.g)
+    return loss._replace(d=lambda real, fake: loss.d(real, fake) / 2)
 
 
 def weighted(loss: AdversarialLoss, weight) -> AdversarialLoss:
     """The loss with G's part so many times as heavy."""
-    return AdversarialLoss(loss.d, lambda real, fake: weight * loss.g(real, fake))
+    return loss._replace(g=lambda real, fake: weight * loss.g(real, fake))
 
 
 def absolute(seen):

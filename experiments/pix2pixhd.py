@@ -26,9 +26,10 @@ from jaxgan.data import resident
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.pairs import pairs
 from jaxgan.losses.adversarial import least_squares
+from jaxgan.losses.penalties import r1
 from jaxgan.nets import multiscale, pix2pixhd
 from jaxgan.nn.label_map import INSTANCES
-from jaxgan.terms import Term, feature_matching, over_scales
+from jaxgan.terms import Term, feature_matching, over_scales, penalty
 from jaxgan.two_player import two_player
 
 
@@ -47,13 +48,14 @@ class Config:
     image_size: Count = 64
     channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 4
-    steps: Natural = 3000
-    coarse: Natural = 1000  # steps of the global network, at half the size
+    steps: Natural = 4000
+    coarse: Natural = 1500  # steps of the global network, at half the size
     alone: Natural = 500  # steps of the enhancer after these, while the global network rests
     n_critic: Count = 1
     seed: Seed = 0
-    lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 2e-4
+    lr: Rate = 5e-4  # for half of the steps, and from there down to 0; the paper's is 2e-4
     matching: Rate = 10.0  # of D's inner maps
+    r1: Rate = 1.0  # of the slope of D at what is real; the paper has none
     g_width: Count = 8  # of the enhancer; the global network's is twice as much
     d_width: Count = 16
     levels: Natural = 3  # of the global network: it halves the size so often
@@ -81,7 +83,14 @@ def games(cfg: Config, axis: str | None = None) -> tuple[GAN, GAN]:
         matching = Term(feature_matching, cfg.matching * 4 / (cfg.layers + 1))
         latent = partial(random.normal, shape=(INSTANCES * cfg.features,))
         return two_player(
-            g, d, loss=loss, latent=latent, of=of, condition="input", g_terms={"matching": matching}
+            g,
+            d,
+            loss=loss,
+            latent=latent,
+            of=of,
+            condition="input",
+            d_terms={"r1": penalty(r1, gamma=cfg.r1)},
+            g_terms={"matching": matching},
         )
 
     return game(*coarse, "half"), game(g, d, "image")

@@ -95,9 +95,10 @@ def _shift(key, x, slot, pixels: int = 2):
 def _loss(cfg, axis) -> AdversarialLoss | OfStep:
     loss = getattr(adversarial, "f_gan" if cfg.loss in DIVERGENCES else cfg.loss)
     if cfg.loss in DIVERGENCES:
-        loss = AdversarialLoss(*(partial(f, divergence=cfg.loss) for f in loss))
+        d, g = (partial(f, divergence=cfg.loss) for f in (loss.d, loss.g))
+        loss = AdversarialLoss(d, g, chance=1.0 if cfg.loss == "kl" else 0.0)
     elif cfg.loss == "relativistic_average":
-        loss = AdversarialLoss(*(partial(f, axis=axis) for f in loss))
+        loss = loss._replace(d=partial(loss.d, axis=axis), g=partial(loss.g, axis=axis))
     elif cfg.loss in ("minimax", "non_saturating"):
         loss = loss._replace(d=partial(loss.d, smooth=cfg.smooth))
     if _on(cfg.flip):

@@ -57,6 +57,7 @@ class OfStep(NamedTuple):
 
     d: Callable  # Seen -> [B]
     g: Callable  # Seen -> [B]
+    chance: Any = 0.0  # as of AdversarialLoss
 
 
 def _takes(what: str, f, *args: str) -> None:
@@ -87,16 +88,16 @@ def of_step(loss: AdversarialLoss | OfStep) -> OfStep:
     Raises:
       InputError: if it is no pair of functions of its arguments.
     """
-    if not isinstance(loss, tuple) or len(loss) != 2:
+    if not isinstance(loss, AdversarialLoss | OfStep):
         raise InputError(
             f"a loss is a pair of functions, as AdversarialLoss(d, g), not {random.kind_of(loss)}"
         )
     if isinstance(loss, OfStep):
         return loss
-    for who, f in zip("dg", loss, strict=True):
-        _takes(f"the loss's {who}", f, "real_logits", "fake_logits")
-    d, g = (lambda seen, f=f: f(seen.real_logits, seen.fake_logits) for f in loss)
-    return OfStep(d, g)
+    for who in "dg":
+        _takes(f"the loss's {who}", getattr(loss, who), "real_logits", "fake_logits")
+    d, g = (lambda seen, f=f: f(seen.real_logits, seen.fake_logits) for f in (loss.d, loss.g))
+    return OfStep(d, g, loss.chance)
 
 
 def named(terms: Mapping[str, Term | Callable]) -> dict[str, Term]:
@@ -216,7 +217,7 @@ def over_scales(loss: AdversarialLoss) -> OfStep:
 
         return mean_of
 
-    return OfStep(part(loss.d), part(loss.g))
+    return OfStep(part(loss.d), part(loss.g), loss.chance)
 
 
 def feature_matching(seen: Seen):
@@ -253,15 +254,15 @@ def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
 
 def flipped(loss: AdversarialLoss | OfStep, probability) -> OfStep:
     """The loss, with an example's (a pack's) real and fake logits exchanged by chance in D's part."""
-    _, g = of_step(loss)
+    loss = of_step(loss)
     finite("the probability of a flip", probability, 0)
 
     def d(s):
         some = random.uniform(random.fold(s.key, "flip"), s.slot) < probability
         real, fake = adversarial.flip(s.real_logits, s.fake_logits, some)
-        return of_step(loss).d(s._replace(real_logits=real, fake_logits=fake))
+        return loss.d(s._replace(real_logits=real, fake_logits=fake))
 
-    return OfStep(d, g)
+    return loss._replace(d=d)
 
 
 def top_k(loss: AdversarialLoss | OfStep, share: Callable, *, axis: str | None = None) -> OfStep:
@@ -273,9 +274,9 @@ def top_k(loss: AdversarialLoss | OfStep, share: Callable, *, axis: str | None =
       share: step -> the share that it learns from, in (0, 1].
     """
     _takes("top_k's share", share, "step")
-    d, g = of_step(loss)
+    loss = of_step(loss)
 
     def best(s):
-        return adversarial.top_k(g(s), s.fake_logits, share(s.state.step), axis=axis)
+        return adversarial.top_k(loss.g(s), s.fake_logits, share(s.state.step), axis=axis)
 
-    return OfStep(d, best)
+    return loss._replace(g=best)

@@ -34,22 +34,21 @@ def _check_gradients(f, *args):
         check_grads(jax.jit(f), args, order=2, modes=["rev"], eps=1e-4, rtol=1e-3, atol=1e-3)
 
 
-def check_loss(loss, *, chance: float = 0.0, far: float = 1e4):
+def check_loss(loss, *, far: float = 1e4):
     """Checks a pair of functions d and g, each (real_logits [B, ...], fake_logits [B, ...]) -> [B].
 
     - One number an example; [B, h, w] logits that are all equal give what [B] gives.
     - Exchanging examples exchanges their losses.
     - Values and gradients are finite at logits of +-far.
-    - D wants real logits up and fake ones down, G fake ones up, where D is near chance.
+    - D wants real logits up and fake ones down, G fake ones up, where D is near `loss.chance`.
     - Logits of two shapes raise a ValueError, and do not broadcast.
     - Compiled, the same values; gradients to order 2 agree with finite differences.
 
     Args:
-      chance: the logit at which D cannot tell.
       far: how far out it must be finite; less than the default only for a loss that grows
         exponentially by its definition.
     """
-    real, fake = chance + jax.random.uniform(jax.random.key(0), (2, B), minval=-0.4, maxval=0.4)
+    real, fake = loss.chance + jax.random.uniform(jax.random.key(0), (2, B), minval=-0.4, maxval=0.4)
     order = np.roll(np.arange(B), 2)
     for name, one in (("d", loss.d), ("g", loss.g)):
         value, compiled = one(real, fake), jax.jit(one)

@@ -230,7 +230,8 @@ def two_player(
         real, fake = packed(data(batch, fake)), packed(fake)
         real_logits, of_real, stats = judged(params, state.d.stats, real, batch, key, "real")
         fake_logits, of_fake, stats = judged(params, stats, fake, batch, key, "fake")
-        sides = accuracy(real_logits, real=True), accuracy(fake_logits, real=False)
+        apart = real_logits - loss.chance, fake_logits - loss.chance
+        sides = accuracy(apart[0], real=True), accuracy(apart[1], real=False)
         metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
         watched = _of_a_whole_batch if _has_batch_norm(state.d.stats) else lambda x: x
         critic = lambda x: judged(params, state.d.stats, watched(x), batch, key, "critic")[0]  # noqa: E731

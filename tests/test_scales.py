@@ -72,6 +72,7 @@ def test_each_scale_has_its_own_mean(loss, key):
         np.testing.assert_allclose(total, np.mean(each), rtol=1e-5)
         together = part(*(jnp.concatenate([x for x, _ in side], -1) for side in (real, fake))).mean()
         assert abs(total - together) > 1e-4
+    assert over_scales(loss).chance == loss.chance
 
 
 def test_features_are_matched_map_by_map(key):

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxgan import random, steps, terms
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
-from jaxgan.losses.adversarial import non_saturating, relativistic
+from jaxgan.losses.adversarial import least_squares, non_saturating, relativistic
 from jaxgan.losses.auxiliary import cross_entropy
 from jaxgan.nets import dcgan, mlp
 from jaxgan.nn.minibatch import pack
@@ -100,6 +100,22 @@ def _logits(gan, state, batch, key):
     z = gan.latent(steps.fold(key, "latent"), batch["slot"])
     fake = mlp.Generator((4, 4, 1), (8,), None).apply(state.g.variables, z, train=True)
     return [mlp.Discriminator((8,)).apply(state.d.variables, x, train=True) for x in (batch["image"], fake)]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda loss: loss, partial(terms.flipped, probability=0.0), partial(terms.top_k, share=lambda step: 1)],
+    ids=["plain", "flipped", "top_k"],
+)
+def test_accuracy_is_by_the_chance_of_the_loss(key, around):
+    """As of least squares, whose targets are 0 and 1: 0.5."""
+    assert least_squares.chance == 0.5
+    real, fake = (np.asarray(x) for x in _logits(*_small(), key))
+    chance = float(np.sort(real)[1:3].mean())  # two of six lie below
+    gan, state, batch = _small(loss=around(least_squares._replace(chance=chance)))
+    _, (_, metrics) = gan.d_loss(state.d.params, state, batch, key)
+    assert float(metrics["accuracy_real"]) == pytest.approx(4 / 6)
+    assert float(metrics["accuracy_fake"]) == pytest.approx((fake < chance).mean())
 
 
 def test_a_relativistic_generator_sees_the_real_data(key):

@@ -8,11 +8,11 @@ a sigmoid, so nothing overflows and D's loss can reach 0.
 Both functions take the logits of real and of fake data, also where a loss looks at one of them
 alone: what is not used costs nothing once compiled. Their options are keyword arguments:
 
-    lsgan = AdversarialLoss(partial(least_squares.d, a=-1.0), partial(least_squares.g, c=0.0))
+    lsgan = AdversarialLoss(partial(least_squares.d, a=-1.0), partial(least_squares.g, c=0.0), chance=0.0)
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ class AdversarialLoss(NamedTuple):
 
     d: Callable  # (real_logits [B, ...], fake_logits [B, ...]) -> [B]
     g: Callable  # (real_logits [B, ...], fake_logits [B, ...]) -> [B]
+    chance: Any = 0.0  # the logit of what may as well be real as fake: on whose sides D is right or wrong
 
 
 def _per_example(x):
@@ -153,7 +154,7 @@ def _f_gan_g(real, fake, *, divergence: str, saturating: bool = False):
 minimax = AdversarialLoss(_logistic_d, _minimax_g)
 non_saturating = AdversarialLoss(_logistic_d, _non_saturating_g)
 # Mao et al. 2017, equations 2 and 9 (targets 0, 1, 1).
-least_squares = AdversarialLoss(_least_squares_d, _least_squares_g)
+least_squares = AdversarialLoss(_least_squares_d, _least_squares_g, chance=0.5)
 # Lim and Ye 2017, section 3; Miyato et al. 2018, equations 16 and 17.
 hinge = AdversarialLoss(_hinge_d, _raise_fake)
 # Arjovsky, Chintala and Bottou 2017, equation 2: the critic's difference, to be kept 1-Lipschitz.
@@ -162,7 +163,7 @@ wasserstein = AdversarialLoss(_wasserstein_d, _raise_fake)
 relativistic = AdversarialLoss(_relativistic_d, _relativistic_g)
 # Jolicoeur-Martineau 2019 (RaSGAN).
 relativistic_average = AdversarialLoss(_relativistic_average_d, _relativistic_average_g)
-# Nowozin, Cseke and Tomioka 2016, tables 1, 2 and 6; `divergence` is one of DIVERGENCES.
+# Nowozin, Cseke and Tomioka 2016, tables 1, 2 and 6; `divergence` is one of DIVERGENCES, "kl" has chance 1.
 f_gan = AdversarialLoss(_f_gan_d, _f_gan_g)
 
 
