@@ -48,13 +48,13 @@ class Config:
     image_size: Count = 64
     channels: int | None = None  # 1 or 3; the data's own if not given
     batch_size: Count = 4
-    steps: Natural = 4000
-    coarse: Natural = 1500  # steps of the global network, at half the size
-    alone: Natural = 500  # steps of the enhancer after these, while the global network rests
+    steps: Natural = 4500
+    coarse: Natural = 3000  # steps of the global network, at half the size
+    alone: Natural = 250  # steps of the enhancer after these, while the global network rests
     n_critic: Count = 1
     seed: Seed = 0
     lr: Rate = 5e-4  # for half of the steps, and from there down to 0; the paper's is 2e-4
-    matching: Rate = 10.0  # of D's inner maps
+    matching: Rate = 200.0  # of D's inner maps; the paper's is 10
     r1: Rate = 1.0  # of the slope of D at what is real; the paper has none
     g_width: Count = 8  # of the enhancer; the global network's is twice as much
     d_width: Count = 16
