@@ -8,6 +8,22 @@
 First the global network answers at half the size, then the enhancer around it learns alone, then both: phases
 of one compiled program, told apart by the step. Where the authors begin each with new discriminators and
 optimisers, a part here has those it had, and a part that rests keeps its moments.
+
+Textured drawings of 64 pixels from their outlines, 500 of 10,000 held out; medians and ranges of seeds 0 to 2,
+by `jaxgan sweep pix2pixhd --set matching=200,0 --seeds 3` in 21 minutes beside other work on two cores of an
+AMD EPYC (family 25 model 17). `detail` is the energy of high frequencies over the truths'. Without matching
+the answers are rougher, so that they are blurred until each seed's detail is as with it: `equal`.
+
+| | l1 | detail | equal | kinds right | fcd |
+|---|---|---|---|---|---|
+| matching | 0.0529 (0.0504 to 0.0554) | 1.38 (1.19 to 1.79) | the same | 0.99 | 81 (81 to 181) |
+| none | 0.102 (0.094 to 0.104) | 3.09 (2.54 to 3.28) | 0.092 (0.088 to 0.099) | 0.29 | 4407 (4366 to 4930) |
+
+At equal detail it is 40 to 45 % lower. The weights and lengths are set once for these drawings: with the
+paper's weight of 10 a quarter of the kinds was wrong (seed 0).
+
+Published, on Cityscapes by a segmenter: 83.78 % of the pixels right and a mean IoU of 0.6389, where pix2pix
+has 78.34 % and 0.3948.
 """
 
 from collections.abc import Callable
