@@ -9,10 +9,10 @@ First the global network answers at half the size, then the enhancer around it l
 of one compiled program, told apart by the step. Where the authors begin each with new discriminators and
 optimisers, a part here has those it had, and a part that rests keeps its moments.
 
-Textured drawings of 64 pixels from their outlines, 500 of 10,000 held out; medians and ranges of seeds 0 to 2,
-by `jaxgan sweep pix2pixhd --set matching=200,0 --seeds 3` in 21 minutes beside other work on two cores of an
-AMD EPYC (family 25 model 17). `detail` is the energy of high frequencies over the truths'. Without matching
-the answers are rougher, so that they are blurred until each seed's detail is as with it: `equal`.
+Textured drawings of 64 pixels from their outlines, 500 of 10,000 held out; medians and ranges of seeds 0 to
+2, by `jaxgan sweep pix2pixhd --set matching=200,0 --seeds 3` in 21 minutes beside other work on two cores of
+an AMD EPYC (family 25 model 17). `detail` is the energy of high frequencies over the truths'. Without
+matching the answers are rougher: `equal` is their l1 blurred until each seed's detail is as with it.
 
 | | l1 | detail | equal | kinds right | fcd |
 |---|---|---|---|---|---|
