@@ -20,6 +20,10 @@ Without cycles all images get one answer. The weights and the slope's penalty ar
 Where a kind's colour in b was the complement of its own in a, two of three seeds exchanged kinds for good,
 and other weights did not mend it.
 
+Emoji of one hand and of another (Noto, Twemoji), of each thing one hand's alone, 200 held out, seed 0 in 4
+minutes: to the partner an l1 of 0.1585, of the image itself 0.1640, of the mean image 0.2385; cycle_l1 0.064;
+the Frechet distance of cell means to b 1.56, of the images themselves 2.08, of held-out ones of b 0.83.
+
 Published: FCN scores on Cityscapes, labels to photographs, 0.52 per pixel; without the game 0.22, without
 cycles 0.51.
 """

@@ -93,7 +93,7 @@ class Cycle(Case):
 
     def game(self, dtype=jnp.float32):
         adam = partial(optax.adam, 2e-4, *self.betas)
-        cfg = cyclegan.Config(cycle=10.0, identity=5.0)
+        cfg = cyclegan.Config(cycle=10.0, identity=0.5, r1=0.0)
         return cyclegan.game(*self.networks(dtype), cfg), Optimizers(adam(), adam())
 
     def batches(self):
