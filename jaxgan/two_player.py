@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import flax
@@ -230,8 +231,8 @@ def two_player(
         real, fake = packed(data(batch, fake)), packed(fake)
         real_logits, of_real, stats = judged(params, state.d.stats, real, batch, key, "real")
         fake_logits, of_fake, stats = judged(params, stats, fake, batch, key, "fake")
-        apart = real_logits - loss.chance, fake_logits - loss.chance
-        sides = accuracy(apart[0], real=True), accuracy(apart[1], real=False)
+        right = partial(accuracy, chance=loss.chance)
+        sides = right(real_logits, real=True), right(fake_logits, real=False)
         metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
         watched = _of_a_whole_batch if _has_batch_norm(state.d.stats) else lambda x: x
         critic = lambda x: judged(params, state.d.stats, watched(x), batch, key, "critic")[0]  # noqa: E731

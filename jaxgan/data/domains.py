@@ -15,7 +15,7 @@ from jaxgan.data import drawings, files, pairs, shapes, sources
 from jaxgan.data.dataset import Dataset
 
 FEWEST = 4  # images of each domain, trained on and held out
-LARGER = 0.2  # in radius, shapes than other drawings'; half a side is 1
+RADII = 0.6, 0.95  # larger than other drawings': a kind is told by its shape
 KINDS = shapes.KINDS[:3]  # red, green and blue
 
 
@@ -30,12 +30,8 @@ def _drawn(spec: str, side: int | None, held_out: int) -> tuple[dict, dict, list
     memory.require(12 * (2 * n + held_out) * side**2, f"{2 * n} drawings of {side}x{side}")
 
     def draw(slot):
-        scene = shapes.scenes(
-            jax.random.key(0), slot, by_kind=True, kinds=KINDS, textures=("plain",), backgrounds=("grey",)
-        )
-        radius = LARGER + scene.radius
-        room = (0.95 - radius) / (0.95 - scene.radius)
-        scene = scene._replace(radius=radius, centre=room[..., None] * scene.centre)
+        only = {"kinds": KINDS, "textures": ("plain",), "backgrounds": ("grey",)}
+        scene = shapes.scenes(jax.random.key(0), slot, by_kind=True, radii=RADII, **only)
         return shapes.draw(scene, side), shapes.second(scene, side), scene.kind[:, 0]
 
     a, b, kind = drawings.drawn(draw, 2 * n + held_out)

@@ -60,6 +60,7 @@ def scenes(
     kinds: tuple[str, ...] = KINDS,
     textures: tuple[str, ...] = TEXTURES,
     backgrounds: tuple[str, ...] = BACKGROUNDS,
+    radii: tuple[float, float] | None = None,
 ) -> Scene:
     """Scenes at random: every attribute is independent of the others, and each shape is whole in the image.
 
@@ -68,6 +69,7 @@ def scenes(
       shapes: k, of each drawing; of several each is smaller.
       by_kind: whether a shape's colour is that of its kind.
       kinds, textures, backgrounds: those that there are.
+      radii: the least and the greatest, up to 0.95; half a side is 1.
     """
     if not isinstance(shapes, int) or shapes < 1:
         raise InputError(f"shapes is a number of shapes, 1 or more, not {shapes!r}")
@@ -81,7 +83,7 @@ def scenes(
     uniform = lambda name, low, high, shape=some: random.uniform(  # noqa: E731
         fold(key, name), slot, shape, minval=low, maxval=high
     )
-    low, high = (0.4, 0.75) if shapes == 1 else (0.3, 0.5)
+    low, high = radii or ((0.4, 0.75) if shapes == 1 else (0.3, 0.5))
     kind, radius = known[2][integers("kind", len(kinds))], uniform("radius", low, high)
     texture = known[0][integers("texture", len(textures))]
     background = random.integers(fold(key, "background"), slot, len(backgrounds))

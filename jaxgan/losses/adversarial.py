@@ -198,7 +198,7 @@ def top_k(losses, fake_logits, share, *, axis: str | None = None):
     return jnp.where(before.sum(1) < k, losses * (len(whole) / k), 0.0)
 
 
-def accuracy(logits, *, real: bool):
-    """The share of logits [B, ...] on the right side of 0, [B]; a logit of 0 is half right."""
-    side = jnp.sign(logits) if real else -jnp.sign(logits)
+def accuracy(logits, *, real: bool, chance=0.0):
+    """The share of logits [B, ...] on the right side of `chance`, [B]; one that equals it is half right."""
+    side = jnp.sign(logits - chance) if real else jnp.sign(chance - logits)
     return _per_example((1 + side) / 2)
