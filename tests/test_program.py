@@ -192,7 +192,7 @@ def test_what_is_frozen_is_made_once_and_counts_in_every_lane():
         return method._replace(g_loss=g_loss), opts._replace(g=optax.sgd(1e-2))
 
     def program(weight):
-        frozen = lambda cfg, data: made.append(cfg) or {"weight": np.float32(weight)}  # noqa: E731
+        frozen = lambda cfg, data: made.append(cfg) or {"weight": jnp.float32(weight)}  # noqa: E731
         method = methods.Method(make, frozen=frozen)
         return Program(method, CFG, (), load("digits", image_size=8), tuple(jax.devices()[:1]))
 

@@ -126,6 +126,8 @@ def test_the_second_domain_is_a_function_of_the_first():
     np.testing.assert_array_equal(shapes.second(scene, SIDE), shapes.second(plain, SIDE))
     board = np.indices((SIDE, SIDE)) // 2
     light = 0.4 * (board.sum(0) % 2)[None, ..., None] * shapes.alpha(scene, SIDE)
+    before = shapes.turned(shapes.draw(plain, SIDE), shapes.TURN)
+    np.testing.assert_allclose(shapes.second(scene, SIDE), np.minimum(before + light, 1), atol=1e-6)
     undone = shapes.turned(shapes.second(scene, SIDE) - light, -shapes.TURN)
     read = shapes.read(undone)
     for name in ("kind", "colour", "background"):

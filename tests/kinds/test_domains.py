@@ -176,7 +176,7 @@ def test_each_term_is_of_the_images_that_it_names(data):
     real = {side: data[side]["image"][:3] / np.float32(127.5) - 1 for side in "ab"}
     batch = {side: {"image": x} for side, x in real.items()} | {"slot": np.arange(3)}
     state = steps.create_state(gan, opts, jax.random.key(0), batch)
-    _, (_, found) = jax.jit(gan.g_loss)(state.g.params, state, batch, jax.random.key(1))
+    total, (_, found) = jax.jit(gan.g_loss)(state.g.params, state, batch, jax.random.key(1))
     g = nets.Generator(cfg.g_width, cfg.blocks, 3)
     d = pix2pix.Discriminator(cfg.d_width, layers=cfg.layers)
     made = jax.jit(lambda side, x: g.apply({"params": state.g.params[side]}, x), static_argnums=0)
@@ -189,6 +189,9 @@ def test_each_term_is_of_the_images_that_it_names(data):
         expected["cycle"] += apart(made(other, fake), real[other]) / 2
         expected["identity"] += apart(made(side, real[side]), real[side]) / 2
     assert {name: float(x) for name, x in found.items()} == pytest.approx(expected, rel=1e-4)
+    # Cycle and identity are of both sides, and the identity's weight is a share of the cycle's.
+    whole = expected["game"] + 2 * cfg.cycle * (expected["cycle"] + cfg.identity * expected["identity"])
+    assert float(total) == pytest.approx(whole, rel=1e-4)
     # D's loss, by squares of which half counts; the pool is empty, so it has what G has just made.
     loss, _ = jax.jit(gan.d_loss)(state.d.params, state, batch, jax.random.key(1))
     expected = 0.0

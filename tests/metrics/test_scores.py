@@ -285,3 +285,13 @@ def test_the_image_size_and_how_it_was_made_are_in_the_protocol(ref):
     )
     ((read,), _) = scores.evaluate(other, fake, ["swd"], Sampling("x"), groups=0)
     assert difference(read, score) == "examples: 8x8x1, resized (bicubic) from 16x16, not 8x8x1"
+
+
+def test_likeness_is_a_mean_and_no_share_of_counts(ref):
+    """Where all pairs are alike nothing is left open, as it is of a share that was never seen to fail."""
+    real, label = ref.data["image"], ref.data["label"]
+    one = np.array([np.flatnonzero(label == c)[0] for c in range(10)] * 20)
+    fake = measure(ref, real[one], label[one])
+    found, _ = scores.evaluate(ref, fake, ["ms_ssim", "agreement"], Sampling("x"))
+    width = {score.protocol.metric: np.ptp(score.interval) for score in found}
+    assert width["ms_ssim"] < 1e-3 < 0.01 < width["agreement"]
