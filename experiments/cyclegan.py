@@ -45,6 +45,7 @@ from jaxgan.losses.adversarial import least_squares
 from jaxgan.losses.penalties import r1
 from jaxgan.nets import cyclegan, pix2pix
 from jaxgan.random import fold
+from jaxgan.terms import weighs
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ def game(g: nn.Module, d: nn.Module, cfg: Config, axis: str | None = None) -> GA
             )
             on_real, on_fake = jnp.split(judged(params, side, jnp.concatenate([real[side], shown])), 2)
             loss += least_squares.d(on_real, on_fake).mean()
-            slope = r1(partial(judged, params, side), real[side], shown, key, batch["slot"], gamma=cfg.r1)
-            loss += slope.mean()
+            if weighs(cfg.r1):
+                critic = partial(judged, params, side)
+                loss += r1(critic, real[side], shown, key, batch["slot"], gamma=cfg.r1).mean()
             metrics |= {
                 f"accuracy_real_{side}": (on_real > 0.5).mean(),
                 f"accuracy_fake_{side}": (on_fake < 0.5).mean(),

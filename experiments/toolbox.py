@@ -34,7 +34,7 @@ from jaxgan.kinds.images import images
 from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import DIVERGENCES, AdversarialLoss
 from jaxgan.nn.minibatch import MinibatchDiscrimination, MinibatchStd
-from jaxgan.terms import OfStep, g_penalty, penalty
+from jaxgan.terms import OfStep, g_penalty, penalty, weighs
 from jaxgan.two_player import two_player
 
 Loss = Literal[
@@ -78,11 +78,6 @@ class Config(dcgan.Config):
     update: Literal["alternating", "simultaneous", "extragradient", "gated"] = "alternating"  # how both move
 
 
-def _on(weight) -> bool:
-    """Whether a term is there at all: a traced weight, of a sweep, always is."""
-    return isinstance(weight, jax.core.Tracer) or weight > 0
-
-
 def _shift(key, x, slot, pixels: int = 2):
     """Images [B, H, W, C] moved by up to so many pixels, their edges repeated."""
     moved = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), "edge")
@@ -101,9 +96,9 @@ def _loss(cfg, axis) -> AdversarialLoss | OfStep:
         loss = loss._replace(d=partial(loss.d, axis=axis), g=partial(loss.g, axis=axis))
     elif cfg.loss in ("minimax", "non_saturating"):
         loss = loss._replace(d=partial(loss.d, smooth=cfg.smooth))
-    if _on(cfg.flip):
+    if weighs(cfg.flip):
         loss = terms.flipped(loss, cfg.flip)
-    if _on(cfg.top_k):
+    if weighs(cfg.top_k):
         share = lambda step: jnp.where(step < cfg.top_k_from, 1, 1 - cfg.top_k)  # noqa: E731
         loss = terms.top_k(loss, share, axis=axis)
     return loss
@@ -117,9 +112,9 @@ def _check(cfg) -> None:
         raise ValueError(
             f"--update extragradient takes one or two batches a step, not --n-critic {cfg.n_critic}"
         )
-    if _on(cfg.smooth) and cfg.loss not in ("minimax", "non_saturating"):
+    if weighs(cfg.smooth) and cfg.loss not in ("minimax", "non_saturating"):
         raise ValueError(f"--smooth is of the losses minimax and non_saturating, not of {cfg.loss}")
-    if _on(cfg.cr_fake) and not _on(cfg.cr):
+    if weighs(cfg.cr_fake) and not weighs(cfg.cr):
         raise ValueError("--cr-fake adds to --cr, which is 0; give that as well")
 
 
@@ -143,7 +138,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     _check(cfg)
     latent = dcgan.latent(cfg)
-    on_fake = cfg.cr_fake if _on(cfg.cr_fake) else None
+    on_fake = cfg.cr_fake if weighs(cfg.cr_fake) else None
     slope = partial(penalty, every=cfg.lazy)
     of_d = {
         "gp": slope(penalties.gradient_penalty, weight=cfg.gp),
@@ -160,18 +155,18 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm=cfg.norm, head=_head(cfg, axis)),
         loss=_loss(cfg, axis),
         latent=latent,
-        d_terms={name: term for name, term in of_d.items() if _on(getattr(cfg, name))},
-        g_terms={name: term for name, term in of_g.items() if _on(getattr(cfg, name))},
+        d_terms={name: term for name, term in of_d.items() if weighs(getattr(cfg, name))},
+        g_terms={name: term for name, term in of_g.items() if weighs(getattr(cfg, name))},
         pack=cfg.pack,
     )
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2, eps_root=1e-16 if cfg.unroll else 0.0)
-    before = [dynamics.historical_averaging(cfg.historical)] if _on(cfg.historical) else []
-    after = [dynamics.clip_weights(cfg.clip)] if _on(cfg.clip) else []
+    before = [dynamics.historical_averaging(cfg.historical)] if weighs(cfg.historical) else []
+    after = [dynamics.clip_weights(cfg.clip)] if weighs(cfg.clip) else []
     g, d = optax.chain(*before, adam(cfg.g_lr)), optax.chain(*before, adam(cfg.d_lr), *after)
     opts = Optimizers(g, d, cfg.ema_decay, cfg.shared_draws)
     if cfg.unroll:
         gan = dynamics.unrolled(gan, opts, cfg.unroll, axis=axis)
-    return dynamics.consensus(gan, cfg.consensus, axis=axis) if _on(cfg.consensus) else gan, opts
+    return dynamics.consensus(gan, cfg.consensus, axis=axis) if weighs(cfg.consensus) else gan, opts
 
 
 if __name__ == "__main__":

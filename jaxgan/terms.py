@@ -52,6 +52,11 @@ class Term(NamedTuple):
     carry: Callable | None = None  # (Seen, carried) -> carried
 
 
+def weighs(weight) -> bool:
+    """Whether there is a term at all: of a number above 0, and of each traced weight, as a sweep's."""
+    return isinstance(weight, jax.core.Tracer) or weight > 0
+
+
 class OfStep(NamedTuple):
     """A pair of adversarial losses that see all of the step, in the place of its logits alone."""
 

@@ -120,7 +120,13 @@ class Ours:
             step = functools.partial(case.train_step, gan, opts)
             if mode != "loop":
                 one, n = step, length
-                step = lambda state, b: steps.train_chunk(one, lambda _: b, state, n)  # noqa: E731
+
+                # Batches of the step, as in training: what is made of the same ones is taken out of the loop,
+                # and may then be made twice.
+                def step(state, b):
+                    drawn = lambda state: lax.optimization_barrier((b, state.step))[0]  # noqa: E731
+                    return steps.train_chunk(one, drawn, state, n)
+
             start = time.perf_counter()
             options = parallel.compiler_options(jax.devices()[0])
             step = jax.jit(step, donate_argnums=0, compiler_options=options)

@@ -34,6 +34,9 @@ class _Geometry(NamedTuple):
     groups: int
     input: tuple[int, ...]
     kernel: tuple[int, ...]
+    # w is held as a transposed convolution has it: turned around, [*kernel, O, C]. To turn it back would be
+    # slower than all of Adam on it.
+    transposed: bool = False
 
     @property
     def extent(self):
@@ -54,27 +57,55 @@ class _Products(NamedTuple):
     conv_weight: Callable  # x, g -> as w
 
 
-def _shapes(a, b, geo):
-    """The products' shapes, in the same order, given two of the arrays."""
-    return (
-        (a.shape[0], *geo.output, b.shape[-1]),
-        (a.shape[0], *geo.input, b.shape[-2] * geo.groups),
-        (*geo.kernel, a.shape[-1] // geo.groups, b.shape[-1]),
-    )
+def _channels(which: int, a, b, geo) -> tuple[int, int]:
+    """(C / groups, O), given two of the arrays."""
+    if which == 2:
+        return a.shape[-1] // geo.groups, b.shape[-1]
+    return b.shape[:-3:-1] if geo.transposed else b.shape[-2:]
+
+
+def _shape(which: int, a, b, geo) -> tuple[int, ...]:
+    """A product's shape."""
+    c, o = _channels(which, a, b, geo)
+    if which == 2:
+        return (*geo.kernel, o, c) if geo.transposed else (*geo.kernel, c, o)
+    return (a.shape[0], *geo.output, o) if which == 0 else (a.shape[0], *geo.input, c * geo.groups)
 
 
 def _with_transposes(forward: Callable) -> _Products:
     """The three products of one that is written out."""
 
     def conv_input(g, w, geo, precision):
-        x = jax.ShapeDtypeStruct(_shapes(g, w, geo)[1], g.dtype)
+        x = jax.ShapeDtypeStruct(_shape(1, g, w, geo), g.dtype)
         return jax.linear_transpose(lambda x: forward(x, w, geo, precision), x)(g)[0]
 
     def conv_weight(x, g, geo, precision):
-        w = jax.ShapeDtypeStruct(_shapes(x, g, geo)[2], x.dtype)
+        w = jax.ShapeDtypeStruct(_shape(2, x, g, geo), x.dtype)
         return jax.linear_transpose(lambda w: forward(x, w, geo, precision), w)(g)[0]
 
     return _Products(forward, conv_input, conv_weight)
+
+
+def _turn(w):
+    """A convolution's kernel as the transposed convolution's, and the reverse."""
+    return jnp.swapaxes(_flip(w), -1, -2)
+
+
+def _turned_back(products: _Products) -> _Products:
+    """Products that know a convolution's kernel alone."""
+
+    def of(which, product):
+        def run(a, b, geo, precision):
+            if not geo.transposed:
+                return product(a, b, geo, precision)
+            geo = geo._replace(transposed=False)
+            if which == 2:
+                return _turn(product(a, b, geo, precision))
+            return product(a, _turn(b), geo, precision)
+
+        return run
+
+    return _Products(*(of(*each) for each in enumerate(products)))
 
 
 def _pad(x, padding):
@@ -111,7 +142,7 @@ def _native(x, w, geo, precision):
     )
 
 
-_NATIVE = _with_transposes(_native)
+_NATIVE = _turned_back(_with_transposes(_native))
 
 
 def _cropped(x, padding):
@@ -159,8 +190,9 @@ def _canonical_input(g, w, geo, precision):
         ]
         if all(s == 1 for s in stride):
             g, padding = _cropped(g, padding)
-        w = jnp.swapaxes(_flip(w), -1, -2)
-        return _dot(g, w, padding=padding, x_dilation=stride, w_dilation=geo.dilation, precision=precision)
+        return _dot(
+            g, _turn(w), padding=padding, x_dilation=stride, w_dilation=geo.dilation, precision=precision
+        )
     rank, (c, o) = len(stride), w.shape[-2:]
     taps = [-(-k // s) for k, s in zip(geo.kernel, stride, strict=True)]
     fill = [(0, t * s - k) for t, s, k in zip(taps, stride, geo.kernel, strict=True)]
@@ -202,19 +234,22 @@ def _canonical_weight(x, g, geo, precision):
     return jnp.moveaxis(y, 0, -2)
 
 
-_CANONICAL = _Products(_canonical_conv, _canonical_input, _canonical_weight)
+_CANONICAL = _turned_back(_Products(_canonical_conv, _canonical_input, _canonical_weight))
 
 
-def _by_winograd(product):
-    def run(a, b, geo, precision):
-        sizes = zip(geo.input, geo.kernel, geo.stride, geo.padding, geo.output, strict=True)
-        axes = [winograd.Axis(n, k, s, lo, out) for n, k, s, (lo, _), out in sizes]
-        return product(a, b, axes, precision)
-
-    return run
+def _axes(geo, tile):
+    sizes = zip(geo.input, geo.kernel, geo.stride, geo.padding, geo.output, strict=True)
+    return [winograd.Axis(n, k, s, lo, out, tile) for n, k, s, (lo, _), out in sizes]
 
 
-_WINOGRAD = _Products(*map(_by_winograd, (winograd.conv, winograd.conv_input, winograd.conv_weight)))
+def _by_winograd(tile: int) -> _Products:
+    def of(product):
+        return lambda a, b, geo, precision: product(a, b, _axes(geo, tile), geo.transposed, precision)
+
+    return _Products(*map(of, (winograd.conv, winograd.conv_input, winograd.conv_weight)))
+
+
+_WINOGRAD = {tile: _by_winograd(tile) for tile in (2, 4)}
 
 
 def _taps(x, geo):
@@ -230,40 +265,57 @@ def _indices(shape):
     return [()] if not shape else [(i, *rest) for i in range(shape[0]) for rest in _indices(shape[1:])]
 
 
-def _tapwise_conv(x, w, geo, precision):
-    """One matrix product for each entry of the kernel."""
-    return sum(jnp.einsum("...c,co->...o", tap, w[k], precision=precision) for k, tap in _taps(x, geo))
-
-
-_TAPWISE = _with_transposes(_tapwise_conv)
-
-
-def _patches_weight(x, g, geo, precision):
-    """One matrix product of the patches of the narrower side with the other. Those of g, at each place of x,
-    are what x meets in the convolution that slides over g to make x."""
-    if x.shape[-1] <= g.shape[-1]:
-        patches, other, narrow = _taps(x, geo), g, x
-    else:
-        edges = zip(geo.extent, geo.input, geo.output, geo.padding, strict=True)
-        padding = tuple((k - 1 - lo, n - p + lo) for k, n, p, (lo, _) in edges)
-        patches, other, narrow = _taps(g, geo._replace(input=geo.output, padding=padding)), x, g
-    # The barrier has them written once; fused into the product they would be gathered for each block of it.
-    patches = lax.optimization_barrier(jnp.concatenate([tap for _, tap in patches], -1))
-    w = jnp.einsum("...k,...o->ko", patches, other, precision=precision)
-    w = w.reshape(*geo.kernel, narrow.shape[-1], other.shape[-1])
-    return w if narrow is x else jnp.swapaxes(_flip(w), -1, -2)
-
-
-_NARROW = _Products(_canonical_conv, _canonical_input, _patches_weight)
+def _patches(x, geo):
+    """What all entries of the kernel meet, side by side: [N, *output, kernel * C]."""
+    return jnp.concatenate([tap for _, tap in _taps(x, geo)], -1)
 
 
 def _patches_conv(x, w, geo, precision):
-    """One matrix product of what all entries of the kernel meet."""
-    patches = jnp.concatenate([tap for _, tap in _taps(x, geo)], -1)
-    return jnp.einsum("...k,ko->...o", patches, w.reshape(-1, w.shape[-1]), precision=precision)
+    """One matrix product."""
+    if geo.transposed:
+        w = jnp.moveaxis(w.reshape(-1, *w.shape[-2:]), 0, 1)  # [O, kernel, C]
+        patches = jnp.concatenate([tap for _, tap in _taps(x, geo)][::-1], -1)
+        return jnp.einsum("...k,ok->...o", patches, w.reshape(len(w), -1), precision=precision)
+    return jnp.einsum("...k,ko->...o", _patches(x, geo), w.reshape(-1, w.shape[-1]), precision=precision)
 
 
-_PATCHES = _with_transposes(_patches_conv)
+def _patches_input(g, w, geo, precision):
+    """One matrix product, of a kernel that is turned around one for each of its entries: no copy of it."""
+    if geo.transposed:
+        w = w.reshape(-1, *w.shape[-2:])
+        each = jnp.einsum("k...o,koc->k...c", jnp.broadcast_to(g, (len(w), *g.shape)), w, precision=precision)
+        patches = jnp.concatenate(list(each)[::-1], -1)
+    else:
+        patches = jnp.einsum("...o,ko->...k", g, w.reshape(-1, w.shape[-1]), precision=precision)
+    x = jax.ShapeDtypeStruct(_shape(1, g, w, geo), g.dtype)
+    return jax.linear_transpose(lambda x: _patches(x, geo), x)(patches)[0]
+
+
+def _patches_weight(x, g, geo, precision):
+    """One matrix product of the patches of x with g."""
+    patches = _patches(x, geo)
+    if math.prod(geo.kernel) > 1:
+        # The barrier has them written once; fused into the product they would be gathered for each block.
+        patches = lax.optimization_barrier(patches)
+    c, o = x.shape[-1], g.shape[-1]
+    if geo.transposed:
+        w = jnp.einsum("...o,...k->ok", g, patches, precision=precision)
+        return jnp.swapaxes(w.reshape(o, -1, c), 0, 1)[::-1].reshape(*geo.kernel, o, c)
+    w = jnp.einsum("...k,...o->ko", patches, g, precision=precision)
+    return w.reshape(*geo.kernel, c, o)
+
+
+def _mirrored_weight(x, g, geo, precision):
+    """As of the convolution that slides over g, padded, to make x: faster where g is the narrower."""
+    edges = zip(geo.extent, geo.input, geo.output, geo.padding, strict=True)
+    g = _pad(g, [(k - 1 - lo, n - p + lo) for k, n, p, (lo, _) in edges])
+    mirror = geo._replace(input=g.shape[1:-1], padding=((0, 0),) * len(geo.kernel))
+    return _turn(_canonical_weight(g, x, mirror, precision))
+
+
+_PATCHES = _Products(_patches_conv, _patches_input, _patches_weight)
+_NARROW = _CANONICAL._replace(conv_weight=_patches_weight)
+_MIRRORED = _turned_back(_Products(_canonical_conv, _canonical_input, _mirrored_weight))
 
 
 def _depthwise_conv(x, w, geo, precision):
@@ -295,48 +347,58 @@ _GROUPED = _Products(*map(_over_groups, range(3)))
 def _cpu_products(geo: _Geometry, n: int, c: int, o: int, dtype, precision) -> _Products:
     """The fastest form on a CPU, for n examples with c and o channels a group.
 
-    Milliseconds in a scan on two cores with AVX-512 (float32, jaxlib 0.10.2), as forward + input +
+    Milliseconds in a scan on two cores with AVX-512 (AMD EPYC; float32, jaxlib 0.10.2), as forward + input +
     weight, of the canonical form and of the one that is taken:
 
-        1x1, [32,32,32,64] to 128              3.9 + 6.4 + 12.7    1.9 + 3.0 + 5.0  tapwise
-        4x4, one pixel out, [32,2,2,256]       5.6 + 2.1 + 0.2     0.7 + 0.5 + 0.2  tapwise
-        4x4 stride 2, [64,16,16,64] to 128     4.9 + 4.4 + 5.5     2.2 + 2.3 + 4.6  Winograd
-        3x3, [32,16,16,128] to 128             9.4 + 6.9 + 13.2    4.4 + 4.7 + 5.3  Winograd
-        3x3, [32,32,32,16] to 16               1.0 + 1.1 + 1.5     itself; Winograd 1.9 + 1.5 + 2.2
-        9x9, [8,32,32,3] to 64                 1.2 + 2.4 + 1.5     itself; tapwise 20 + 3.1 + 2.5
-        3x3, [32,32,32,64] to 3                            11.8                4.7  patches
-        4x4 stride 2, [64,32,32,3] to 64                    6.2                3.8  patches
-        9x9, [4,96,96,3] to 64                             30.4    itself; patches 33
-        4x4, padded by 1, [8,4,4,256] to 512   3.2 + 117 + 3.7     3.2 + 1.8 + 3.7  input by patches
+        1x1, [32,32,32,64] to 128               9.0 + 10.3 + 19.8   3.9 + 5.0 + 7.4  patches
+        4x4 stride 2, [8,2,2,512] to 512        17.4 + 8.4 + 1.1    1.6 + 1.8 + 0.5  patches
+        4x4 stride 2, [8,8,8,512] to 512        10.4 + 14.9 + 10.9  7.0 + 7.3 + 6.2  patches
+        4x4 stride 2, [64,16,16,64] to 128      6.1 + 6.9 + 9.7     4.3 + 4.0 + 5.5  Winograd
+        4x4, [8,16,16,128] to 256               9.0 + 10.5 + 9.2    5.6 + 5.3 + 7.1  Winograd
+        3x3, [32,16,16,128] to 128              11.8 + 12.2 + 15.8  8.3 + 7.4 + 6.4  Winograd, large tiles
+        3x3, [8,8,8,512] to 512                 13.0 + 16.5 + 12.8  7.5 + 7.5 + 8.2  Winograd
+        3x3, [32,32,32,16] to 16                1.6 + 1.6 + 2.2     itself; Winograd 1.9 + 1.5 + 2.2
+        9x9, [8,32,32,3] to 64                  2.6 + 4.4 + 2.8     itself
+        9x9, [8,32,32,64] to 3                  13.8 of the weight  3.1  mirrored
+        3x3, [32,32,32,64] to 3                 6.9 of the weight   1.9  mirrored
+        4x4, [64,7,7,512] to 1                  8.3 of the weight   0.4  mirrored
+        4x4 stride 2, [64,32,32,3] to 64        2.2 of the weight   1.6  patches (on a Xeon 6.2 and 3.8)
+        3x3, [8,2,2,512] to 512                 65.6 + 69.5 + 1.0   1.1 + 1.5 + 0.9  patches
     """
     if geo.groups > 1:
         return _DEPTHWISE if c == 1 else _GROUPED
     if math.prod(geo.kernel) == 1 or math.prod(geo.output) == 1:
-        return _TAPWISE
-    taps = [-(-k // s) for k, s in zip(geo.kernel, geo.stride, strict=True)]
-    tiles = n * math.prod(-(-p // 2) for p in geo.output)
-    few_products = (
-        all(t in winograd.TAPS for t in taps)
-        and all(d == 1 for d in geo.dilation)
+        return _PATCHES
+    rows = n * math.prod(geo.output)
+    known = isinstance(rows, int)  # an exported program has any number
+    if (
+        all(d == 1 for d in geo.dilation)
         and min(c, o) >= 32
-        and (not isinstance(tiles, int) or tiles >= 32)  # an exported program has any number
         and dtype in (jnp.float32, jnp.float64)  # sums of inputs would lose half-precision's bits
         and lax.Precision.HIGHEST not in (precision or ())
-    )
-    if few_products:
-        return _WINOGRAD
-    # Patches up to twice as wide as the other side; those of y are not x's neighbours at a stride.
-    small = math.prod(geo.kernel) * min(c, o) <= 2 * max(c, o)
-    form = _NARROW if small and (c <= o or all(s == 1 for s in geo.stride)) else _CANONICAL
+    ):
+        for tile in winograd.tiles(geo.kernel, geo.stride, geo.output):
+            entries = c * o * math.prod(axis.products * axis.stride for axis in _axes(geo, tile))
+            # As many tiles as a kernel's transformation is worth: it is larger than a cache.
+            if not known or rows >= tile ** len(geo.kernel) * max(32, entries >> 18):
+                return _WINOGRAD[tile]
+    if known and rows < 256 and min(c, o) >= 64:
+        return _PATCHES
+    at_a_stride = any(s > 1 for s in geo.stride)
+    form = _CANONICAL
+    if at_a_stride and math.prod(geo.kernel) * c <= 2 * o:
+        form = _NARROW
+    elif not at_a_stride and o <= 8 and o < c:
+        form = _MIRRORED
     # XLA exchanges image and kernel where the kernel is the larger, and then loops naively.
     image, kernel, answer = map(math.prod, (geo.input, geo.kernel, geo.output))
-    larger = kernel > image, math.prod(taps) > answer, answer > image
+    taps = math.prod(-(-k // s) for k, s in zip(geo.kernel, geo.stride, strict=True))
+    larger = kernel > image, taps > answer, answer > image
     return _Products(*(_PATCHES[i] if larger[i] else form[i] for i in range(3)))
 
 
 def _on_cpu(which: int, a, b, *, geo, precision):
-    c = a.shape[-1] // geo.groups if which == 2 else b.shape[-2]
-    form = _cpu_products(geo, a.shape[0], c, b.shape[-1], a.dtype, precision)
+    form = _cpu_products(geo, a.shape[0], *_channels(which, a, b, geo), a.dtype, precision)
     return form[which](a, b, geo, precision)
 
 
@@ -366,7 +428,7 @@ def _primitive(name: str, which: int) -> Primitive:
 
     def abstract(a, b, *, lanes, geo, precision):
         one = [jax.ShapeDtypeStruct(x.shape if lanes is None else x.shape[1:], x.dtype) for x in (a, b)]
-        shape = _shapes(*one, geo)[which]
+        shape = _shape(which, *one, geo)
         return ShapedArray(shape if lanes is None else (lanes, *shape), a.dtype)
 
     def on_cpu(a, b, *, lanes, **static):
@@ -383,6 +445,10 @@ def _primitive(name: str, which: int) -> Primitive:
         if lanes is None and static["geo"].groups == 1 and not all(mapped):
             operand = mapped.index(True)
             axis, out_axis = _MERGED[which][operand]
+            if static["geo"].transposed and which == 2:
+                out_axis = -3 - out_axis
+            elif static["geo"].transposed and operand == 1:
+                axis = -3 - axis
             count = args[operand].shape[axes[operand]]
             args = [_merge(x, d, axis) if m else x for x, d, m in zip(args, axes, mapped, strict=True)]
             y = p.bind(*args, lanes=None, **static)
@@ -496,12 +562,15 @@ def conv_transpose(
     padding: Padding = "SAME",
     *,
     dilation: Sequence[int] | None = None,
+    transpose_kernel: bool = False,
     precision=None,
 ):
     """Transposed convolution as `lax.conv_transpose` defines it: x [N, *spatial, C] dilated by the
     stride and padded, then w [*kernel, C, O] slid over it unflipped.
 
     Args:
+      transpose_kernel: w is that of the convolution whose transpose this is, [*kernel, O, C], and slid
+        flipped.
       padding: "SAME" (stride times x's size), "VALID", or what the dilated x is padded with, a
         (low, high) pair a dimension.
 
@@ -509,8 +578,9 @@ def conv_transpose(
       ValueError: if the channels of x and w differ or the padding is unknown.
       TypeError: if the arrays' types differ.
     """
-    if x.shape[-1] != w.shape[-2]:
-        raise ValueError(f"conv_transpose: x has {x.shape[-1]} channels, the kernel takes {w.shape[-2]}")
+    channels = w.shape[-1 if transpose_kernel else -2]
+    if x.shape[-1] != channels:
+        raise ValueError(f"conv_transpose: x has {x.shape[-1]} channels, the kernel takes {channels}")
     kernel, stride = w.shape[:-2], tuple(stride)
     dilation = tuple(dilation or (1,) * len(kernel))
     extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -526,8 +596,8 @@ def conv_transpose(
     sizes = tuple(s * (n - 1) + lo + hi - k + 2 for n, s, (lo, hi), k in sizes)
     if any(n < 1 for n in sizes):
         raise ValueError(f"conv_transpose: nothing is left of x, {x.shape[1:-1]}, with padding {padding}")
-    geo = _Geometry(stride, pads, dilation, 1, sizes, kernel)
-    return _bind(_input_p, x, jnp.swapaxes(_flip(w), -1, -2), geo, precision)
+    geo = _Geometry(stride, pads, dilation, 1, sizes, kernel, transposed=not transpose_kernel)
+    return _bind(_input_p, x, w, geo, precision)
 
 
 def _for_linen(
@@ -574,8 +644,6 @@ class ConvTranspose(nn.ConvTranspose):
         if self.mask is not None:
             kernel = kernel * self.mask
         x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        if self.transpose_kernel:
-            kernel = jnp.swapaxes(_flip(kernel), -1, -2)
         padding = nn.linear.canonicalize_padding(self.padding, rank)
         y = conv_transpose(
             x,
@@ -583,6 +651,7 @@ class ConvTranspose(nn.ConvTranspose):
             per_dimension(self.strides),
             padding,
             dilation=per_dimension(self.kernel_dilation),
+            transpose_kernel=self.transpose_kernel,
             precision=self.precision,
         )
         y = y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))

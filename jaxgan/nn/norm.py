@@ -62,9 +62,11 @@ def _over(x, axes: tuple[int, ...], axis_name: str | None, epsilon: float):
     mean = wide.mean(axes, keepdims=True)
     mean = mean if axis_name is None else lax.pmean(mean, axis_name)
     apart = wide - mean
-    variance = jnp.square(apart).mean(axes, keepdims=True)
+    # Without `keepdims` XLA finds this equal to what a derivative makes of it: a network that both players
+    # run at one state is run once.
+    variance = jnp.square(apart).mean(axes)
     variance = variance if axis_name is None else lax.pmean(variance, axis_name)
-    return (apart * lax.rsqrt(variance + epsilon)).astype(x.dtype)
+    return (apart * jnp.expand_dims(lax.rsqrt(variance + epsilon), axes)).astype(x.dtype)
 
 
 def instance_norm(x, epsilon: float = 1e-5):

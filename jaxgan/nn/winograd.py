@@ -46,10 +46,20 @@ def _matrices(points, taps: int):
 MATRICES = {
     (2, 2): _matrices([0.0, 1.0], 2),
     (2, 3): _matrices([0.0, 1.0, -1.0], 3),
-    (4, 2): _matrices([0.0, 1.0, -1.0, 2.0], 2),
+    (2, 4): _matrices([0.0, 1.0, -1.0, 2.0], 4),
     (4, 3): _matrices([0.0, 1.0, -1.0, 0.5, -2.0], 3),
 }
-TAPS = (2, 3)
+
+
+def tiles(kernel, stride, output) -> list[int]:
+    """The tiles, by their outputs a dimension, that such a convolution can be cut into, the fastest first.
+
+    Four are faster with 3 taps (a residual step took 182 ms for 256), and not with 2 (a DCGAN step took 82 ms
+    for 81, twice as long to compile).
+    """
+    taps = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]
+    whole = all(p % 8 == 0 for p in output)
+    return [m for m in (4, 2) if all((m, t) in MATRICES for t in taps) and (m == 2 or whole)]
 
 
 class Axis(NamedTuple):
@@ -60,16 +70,11 @@ class Axis(NamedTuple):
     stride: int
     low: int  # padding before the input
     output: int
+    tile: int  # outputs of one
 
     @property
     def taps(self):
         return -(-self.kernel // self.stride)
-
-    @property
-    def tile(self):
-        """Outputs of a tile. Four are faster with 3 taps (a residual step took 182 ms for 256), and
-        not with 2 (a DCGAN step took 82 ms for 81, twice as long to compile)."""
-        return 4 if self.taps == 3 and self.output % 8 == 0 else 2
 
     @property
     def products(self):
@@ -230,13 +235,16 @@ def _g(axes):
     return matrix.transpose(*reversed(range(rank)), rank).reshape(-1, matrix.shape[-1])
 
 
-def _kernel(w, axes):
-    """G w: arrays [*others, stride^d C, O]."""
-    rank, o = len(axes), w.shape[-1]
+def _kernel(w, axes, transposed):
+    """G w: arrays [*others, stride^d C, O], of a transposed convolution's kernel [*others, O, stride^d C]."""
+    rank, (first, last) = len(axes), w.shape[-2:]
+    w = jnp.flip(w, range(rank)) if transposed else w
     w = jnp.pad(w, [*((0, a.taps * a.stride - a.kernel) for a in axes), (0, 0), (0, 0)])
-    w = w.reshape(*(n for a in axes for n in (a.taps, a.stride)), -1, o)
-    w = w.transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2), 2 * rank, 2 * rank + 1)
-    w = w.reshape(math.prod(a.taps for a in axes), -1, o)
+    w = w.reshape(*(n for a in axes for n in (a.taps, a.stride)), first, last)
+    taps, strides = range(0, 2 * rank, 2), range(1, 2 * rank, 2)
+    order = (*taps, 2 * rank, *strides) if transposed else (*taps, *strides, 2 * rank)
+    w = w.transpose(*order, 2 * rank + 1)
+    w = w.reshape(math.prod(a.taps for a in axes), *((first, -1) if transposed else (-1, last)))
     g = _g(axes)
     if not _stacked(axes):
         return _sums(g, list(w))
@@ -245,24 +253,27 @@ def _kernel(w, axes):
     return [y.reshape(*_others(axes), *w.shape[1:]) for y in each]
 
 
-def _kernel_transposed(ws, axes):
-    rank, o = len(axes), ws[0].shape[-1]
+def _kernel_transposed(ws, axes, transposed):
+    rank, (first, last) = len(axes), ws[0].shape[-2:]
     g, taps, strides = _g(axes), [a.taps for a in axes], [a.stride for a in axes]
     if _stacked(axes):
         parts = zip(np.split(g, axes[-1].products), ws, strict=True)
         w = sum(jnp.asarray(part.T, y.dtype) @ y.reshape(len(part), -1) for part, y in parts)
     else:
         w = jnp.stack(_sums(g.T, ws))
-    w = w.reshape(*taps, *strides, -1, o)
-    order = [i for d in range(rank) for i in (d, rank + d)]
-    w = w.transpose(*order, 2 * rank, 2 * rank + 1)
+    channels = (first, *strides, -1) if transposed else (*strides, -1, last)
+    w = w.reshape(*taps, *channels)
+    at = rank + 1 if transposed else rank  # where the strides are
+    order = [i for d in range(rank) for i in (d, at + d)]
+    w = w.transpose(*order, rank if transposed else 2 * rank, 2 * rank + 1)
     w = w.reshape(*(a.taps * a.stride for a in axes), *w.shape[-2:])
-    return w[tuple(slice(a.kernel) for a in axes)]
+    w = w[tuple(slice(a.kernel) for a in axes)]
+    return jnp.flip(w, range(rank)) if transposed else w
 
 
 def _output(ys, n, axes):
     """A y: [N, *output, O]."""
-    if all(axis.tile == 2 for axis in axes):
+    if not _stacked(axes) and all(axis.tile == 2 for axis in axes):
         return _woven_at_once(ys, n, axes)
     return _joined(ys, n, axes, lambda ys, d, axis: _weave(_sums(axis.matrices[2], ys), d, axis.output))
 
@@ -293,19 +304,25 @@ def _products(left, right, contracted: tuple[int, int], precision):
     return [lax.dot_general(a, b, dims, precision=precision) for a, b in zip(left, right, strict=True)]
 
 
-def conv(x, w, axes, precision=None):
-    """x [N, *size, C] and w [*kernel, C, O] -> y [N, *output, O]."""
-    ys = _products(_input(x, axes), _kernel(w, axes), (1, 0), precision)
+def conv(x, w, axes, transposed=False, precision=None):
+    """x [N, *size, C] and w [*kernel, C, O] -> y [N, *output, O].
+
+    Args:
+      transposed: w, also below, is turned around: [*kernel, O, C].
+    """
+    ys = _products(_input(x, axes), _kernel(w, axes, transposed), (1, int(transposed)), precision)
     return _output(ys, x.shape[0], axes)
 
 
-def conv_input(g, w, axes, precision=None):
+def conv_input(g, w, axes, transposed=False, precision=None):
     """The transpose of `conv` in x: g [N, *output, O] and w -> [N, *size, C]."""
-    ys = _products(_output_transposed(g, axes), _kernel(w, axes), (1, 1), precision)
+    ws = _kernel(w, axes, transposed)
+    ys = _products(_output_transposed(g, axes), ws, (1, int(not transposed)), precision)
     return _input_transposed(ys, g.shape[0], axes)
 
 
-def conv_weight(x, g, axes, precision=None):
+def conv_weight(x, g, axes, transposed=False, precision=None):
     """The transpose of `conv` in w: x and g -> [*kernel, C, O]."""
-    ws = _products(_input(x, axes), _output_transposed(g, axes), (0, 0), precision)
-    return _kernel_transposed(ws, axes)
+    pair = _input(x, axes), _output_transposed(g, axes)
+    ws = _products(*(pair[::-1] if transposed else pair), (0, 0), precision)
+    return _kernel_transposed(ws, axes, transposed)

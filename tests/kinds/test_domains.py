@@ -3,6 +3,7 @@
 import colorsys
 import re
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import cyclegan
-from jaxgan import cli, records, sampling, steps, train
+from jaxgan import cli, dynamics, records, sampling, steps, train
 from jaxgan.config import InputError
 from jaxgan.data import Dataset, shapes
 from jaxgan.data import domains as read
@@ -202,6 +203,32 @@ def test_each_term_is_of_the_images_that_it_names(data):
         expected += float(((on_real - 1) ** 2).mean() / 2 + (on_fake**2).mean() / 2)
         expected += cfg.r1 / 2 * float((slope**2).sum((1, 2, 3)).mean())
     assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_both_players_images_are_made_once(data):
+    """As many convolutions are compiled as both updates alone have, less those of the second making."""
+    cfg = cyclegan.Config(**TINY, channels=3)
+    gan, opts = cyclegan.make(cfg)
+    batches = {side: {"image": data[side]["image"][None, :4] / np.float32(127.5) - 1} for side in "ab"}
+    batches |= {"slot": np.arange(4)[None]}
+    batch = jax.tree.map(lambda x: x[0], batches)
+    state = steps.create_state(gan, opts, jax.random.key(0), batch)
+
+    def count(f, *args):
+        return jax.jit(f).lower(*args).compile().as_text().count(" convolution(")
+
+    d, g, both = (
+        count(partial(step, gan, opts), state, b)
+        for step, b in (
+            (steps.d_step, batch),
+            (steps.g_step, batch),
+            (dynamics.simultaneous_step, batches),
+        )
+    )
+    net = nets.Generator(cfg.g_width, cfg.blocks)
+    twice = np.concatenate([batch["a"]["image"]] * 2)
+    made = count(lambda p, x: net.apply({"params": p}, x), state.g.params["a"], twice)
+    assert both == d + g - 2 * made < d + g
 
 
 def test_it_goes_on_bit_for_bit(trained, tmp_path):

@@ -97,7 +97,11 @@ WINOGRAD = {
 }
 DEPTHWISE = {**WINOGRAD, "groups": 3, "channels": (1, 2)}
 CROPPED = {**WINOGRAD, "padding": ((-1, 1), (5, 2)), "channels": (2, 3)}
-FORMS = [WINOGRAD, {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}, DEPTHWISE, CROPPED]
+THREE = {**WINOGRAD, "kernel": (3, 3), "stride": (1, 1)}
+FORMS = [WINOGRAD, THREE, DEPTHWISE, CROPPED]
+LARGE_TILES = {**THREE, "size": (8, 8), "padding": "SAME"}
+FEW_ROWS = {**WINOGRAD, "size": (6, 5), "padding": ((1, 1), (2, 0)), "channels": (64, 64)}
+ONE_PIXEL = {**WINOGRAD, "size": (4, 4), "padding": "VALID", "channels": (3, 4)}
 
 PLAIN = {**WINOGRAD, "stride": (1, 1), "padding": ((0, 0), (0, 0))}
 DETOURS = [{**PLAIN, "channels": (32, 3)}, {**PLAIN, "channels": (3, 24)}]  # of `_canonical_conv`
@@ -109,7 +113,7 @@ CRAMPED = [
 
 NARROW = [
     {**WINOGRAD, "channels": (3, 32)},
-    {**CROPPED, "stride": (1, 1), "dilation": (2, 1), "kernel": (3, 2), "channels": (32, 2)},
+    {**CROPPED, "stride": (1, 1), "dilation": (2, 1), "kernel": (3, 2), "channels": (32, 2)},  # mirrored
 ]
 
 
@@ -275,36 +279,60 @@ def test_lanes_are_a_loop_on_a_cpu_and_one_grouped_convolution_elsewhere():
     assert "feature_group_count = 2" not in _lowered(both, *args, platform="cpu")
 
 
-@pytest.mark.parametrize("case", [*FORMS[:3], *NARROW, *DETOURS])
-def test_both_lowerings_are_equal(case):
+EACH_FORM = [*FORMS[:3], LARGE_TILES, FEW_ROWS, ONE_PIXEL, *NARROW, *DETOURS, *CRAMPED]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("case", EACH_FORM)
+def test_both_lowerings_are_equal(case, transposed):
+    """And those of a kernel that is held turned around, with the plain one turned by hand."""
     x, w = _arrays(**case)
-    how = (case[k] for k in ("stride", "padding", "dilation", "groups"))
+    how = [case[k] for k in ("stride", "padding", "dilation", "groups")]
+    if isinstance(how[1], str):
+        how[1] = tuple(lax.padtype_to_pads(x.shape[1:-1], w.shape[:-2], case["stride"], how[1]))
     geo = module._Geometry(*how, x.shape[1:-1], w.shape[:-2])
+    if transposed and geo.groups > 1:
+        return  # no convolution with groups is transposed
+    turn = (lambda w: jnp.flip(w, range(w.ndim - 2)).swapaxes(-1, -2)) if transposed else lambda w: w
     g = jax.random.normal(jax.random.key(9), (8, *geo.output, w.shape[-1]))
-    for which, args in enumerate([(x, w), (g, w), (x, g)]):
-        forms = (partial(f, which, geo=geo, precision=None) for f in (module._on_cpu, module._elsewhere))
-        ours, native = (jax.jit(f)(*args) for f in forms)
-        np.testing.assert_allclose(ours, native, atol=1e-5 * np.abs(native).max())
+    for which, (a, b) in enumerate([(x, w), (g, w), (x, g)]):
+        native = jax.jit(partial(module._elsewhere, which, geo=geo, precision=None))(a, b)
+        held = geo._replace(transposed=transposed)
+        for form in (module._on_cpu, module._elsewhere):
+            y = jax.jit(partial(form, which, geo=held, precision=None))(a, b if which == 2 else turn(b))
+            y = turn(y) if which == 2 else y
+            np.testing.assert_allclose(y, native, atol=1e-5 * np.abs(native).max())
 
 
 def test_the_form_on_a_cpu():
     geo = module._Geometry((2, 2), ((1, 1), (1, 1)), (1, 1), 1, (16, 16), (4, 4))
     form = partial(module._cpu_products, n=64, c=64, o=128, dtype=jnp.float32, precision=None)
-    assert form(geo) == module._WINOGRAD
+    assert form(geo) == module._WINOGRAD[2]
     assert form(geo, dtype=jnp.bfloat16) == module._CANONICAL
     assert form(geo, c=3) == form(geo, c=16) == module._NARROW
     assert form(geo, c=17) == form(geo, o=3) == module._CANONICAL
-    assert form(geo._replace(stride=(1, 1)), o=3) == module._NARROW
+    assert form(geo._replace(stride=(1, 1)), o=3) == module._MIRRORED
+    assert form(geo._replace(stride=(1, 1))) == module._WINOGRAD[2]  # four taps
     assert form(geo, precision=(lax.Precision.HIGHEST,) * 2) == module._CANONICAL
     assert form(geo._replace(dilation=(2, 2))) == module._CANONICAL
-    assert form(geo._replace(kernel=(1, 1))) == module._TAPWISE
+    assert form(geo._replace(kernel=(1, 1))) == module._PATCHES
     assert form(geo._replace(groups=64), c=1) == module._DEPTHWISE
     assert form(geo._replace(groups=4)) == module._GROUPED
 
-    cramped = geo._replace(stride=(1, 1), input=(4, 4))  # the pixels of y are fewer than w's
+    # Large tiles while the transformed kernel is worth them, then small ones, then none.
+    three = geo._replace(stride=(1, 1), kernel=(3, 3), input=(8, 8))
+    assert form(three) == module._WINOGRAD[4]
+    assert form(three, n=8, c=512, o=512) == module._WINOGRAD[2]
+    assert form(three, n=1, c=512, o=512) == module._PATCHES
+    assert form(geo._replace(input=(8, 8)), n=8, c=512, o=512) == module._PATCHES
+    assert form(geo._replace(input=(8, 8)), n=2, c=48, o=48) == module._CANONICAL
+
+    cramped = geo._replace(stride=(1, 1), input=(4, 4), dilation=(1, 2), padding=((1, 1), (3, 3)))
+    # The pixels of y are fewer than w's.
+    form = partial(form, c=16, o=16)
     assert form(cramped) == module._CANONICAL._replace(conv_input=module._PATCHES.conv_input)
     assert form(cramped._replace(input=(3, 3))).conv == module._PATCHES.conv
-    wide = cramped._replace(padding=((3, 3), (3, 3)), input=(3, 3))
+    wide = cramped._replace(padding=((3, 3), (6, 6)), input=(3, 3))
     assert form(wide).conv_weight == module._PATCHES.conv_weight
 
 

@@ -19,12 +19,12 @@ def test_the_transformations_are_a_filter(tile, taps):
     assert np.abs(a @ ((b @ x) * (g @ w)) - filtered).max() > 0.01
 
 
-def test_large_tiles_lose_few_digits():
+@pytest.mark.parametrize(("tile", "taps"), winograd.MATRICES)
+def test_few_digits_are_lost(tile, taps):
     """Against float64, by the largest entry: a direct float32 sum has 2e-7."""
     x = jax.random.normal(jax.random.key(0), (2, 16, 16, 64))
-    w = jax.random.normal(jax.random.key(1), (3, 3, 64, 32))
-    axes = [winograd.Axis(16, 3, 1, 1, 16)] * 2
-    assert axes[0].tile == 4
+    w = jax.random.normal(jax.random.key(1), (taps, taps, 64, 32))
+    axes = [winograd.Axis(16, taps, 1, 0, 17 - taps, tile)] * 2
     with jax.enable_x64(True):
         exact = np.asarray(winograd.conv(x.astype(jnp.float64), w.astype(jnp.float64), axes))
     error = np.abs(winograd.conv(x, w, axes) - exact).max() / np.abs(exact).max()
@@ -33,13 +33,14 @@ def test_large_tiles_lose_few_digits():
 
 CASES = [
     (rank, kernel, stride, low, size)
-    for kernel, stride in ((2, 1), (3, 1), (3, 2), (4, 2), (5, 2))
-    for rank, low, size in ((1, 2, 8), (2, 0, 5), (2, 2, 8), (2, -1, 8))
+    for kernel, stride in ((2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (5, 2), (7, 2))
+    for rank, low, size in ((1, 2, 8), (2, 0, 7), (2, 2, 8), (2, -1, 8))
 ] + [(3, 4, 2, 1, 6), (1, 3, 1, 1, 8), (2, 3, 1, 1, 16)]  # the last two have tiles of 4
 
 
+@pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("rank", "kernel", "stride", "low", "size"), CASES)
-def test_each_product_is_the_direct_one(rank, kernel, stride, low, size):
+def test_each_product_is_the_direct_one(rank, kernel, stride, low, size, transposed):
     rng = np.random.default_rng(kernel)
     output = (size + low + 1 - kernel) // stride + 1
     x = rng.standard_normal((2, *(size,) * rank, 3), np.float32)
@@ -55,11 +56,13 @@ def test_each_product_is_the_direct_one(rank, kernel, stride, low, size):
     @jax.jit
     def both(x, w, g):
         y, transposes = jax.vjp(direct, x, w)
-        axes = [winograd.Axis(size, kernel, stride, low, output)] * rank
+        tile = winograd.tiles((kernel,) * rank, (stride,) * rank, (output,) * rank)[0]
+        axes = [winograd.Axis(size, kernel, stride, low, output, tile)] * rank
+        turn = (lambda w: jnp.swapaxes(jnp.flip(w, range(rank)), -1, -2)) if transposed else lambda w: w
         return (y, *transposes(g)), (
-            winograd.conv(x, w, axes),
-            winograd.conv_input(g, w, axes),
-            winograd.conv_weight(x, g, axes),
+            winograd.conv(x, turn(w), axes, transposed),
+            winograd.conv_input(g, turn(w), axes, transposed),
+            turn(winograd.conv_weight(x, g, axes, transposed)),
         )
 
     for a, b in zip(*both(x, w, g), strict=True):
