@@ -12,7 +12,7 @@ transposes use the transposed ones: with input, kernel and output transformation
 
     y = A [(B x)(G w)],    x = B'[(A'g)(G w)'],    w = G'[(B x)'(A'g)].
 
-In float32 the largest error is 1e-6 of the largest entry with tiles of 2, and 3e-6 with tiles of 4.
+In float32 the largest error is 1e-6 of the largest entry with tiles of 2 and up to 3 taps, and 4e-6 else.
 """
 
 import functools
