@@ -22,6 +22,11 @@ matching the answers are rougher: `equal` is their l1 blurred until each seed's 
 At equal detail it is 40 to 45 % lower. The weights and lengths are set once for these drawings: with the
 paper's weight of 10 a quarter of the kinds was wrong (seed 0).
 
+Drawings from label maps, of each instance a style beside (`--task labels --features 3`, seed 0, 5 minutes):
+0.877 of the pixels have their label's colour, a mean IoU of 0.763, detail 1.73, and two answers to a map are
+0.141 apart. Maps of a single label, which no drawing is, come out right in 0.19, as by chance: what
+`experiments.spade` is for.
+
 Published, on Cityscapes by a segmenter: 83.78 % of the pixels right and a mean IoU of 0.6389, where pix2pix
 has 78.34 % and 0.3948.
 """
