@@ -266,16 +266,16 @@ def _indices(shape):
 
 
 def _patches(x, geo):
-    """What all entries of the kernel meet, side by side: [N, *output, kernel * C]."""
-    return jnp.concatenate([tap for _, tap in _taps(x, geo)], -1)
+    """What all entries of the kernel meet, side by side in the order that w has: [N, *output, kernel * C]."""
+    taps = [tap for _, tap in _taps(x, geo)]
+    return jnp.concatenate(taps[::-1] if geo.transposed else taps, -1)
 
 
 def _patches_conv(x, w, geo, precision):
     """One matrix product."""
     if geo.transposed:
         w = jnp.moveaxis(w.reshape(-1, *w.shape[-2:]), 0, 1)  # [O, kernel, C]
-        patches = jnp.concatenate([tap for _, tap in _taps(x, geo)][::-1], -1)
-        return jnp.einsum("...k,ok->...o", patches, w.reshape(len(w), -1), precision=precision)
+        return jnp.einsum("...k,ok->...o", _patches(x, geo), w.reshape(len(w), -1), precision=precision)
     return jnp.einsum("...k,ko->...o", _patches(x, geo), w.reshape(-1, w.shape[-1]), precision=precision)
 
 
@@ -284,7 +284,7 @@ def _patches_input(g, w, geo, precision):
     if geo.transposed:
         w = w.reshape(-1, *w.shape[-2:])
         each = jnp.einsum("k...o,koc->k...c", jnp.broadcast_to(g, (len(w), *g.shape)), w, precision=precision)
-        patches = jnp.concatenate(list(each)[::-1], -1)
+        patches = jnp.concatenate(list(each), -1)
     else:
         patches = jnp.einsum("...o,ko->...k", g, w.reshape(-1, w.shape[-1]), precision=precision)
     x = jax.ShapeDtypeStruct(_shape(1, g, w, geo), g.dtype)
@@ -300,7 +300,7 @@ def _patches_weight(x, g, geo, precision):
     c, o = x.shape[-1], g.shape[-1]
     if geo.transposed:
         w = jnp.einsum("...o,...k->ok", g, patches, precision=precision)
-        return jnp.swapaxes(w.reshape(o, -1, c), 0, 1)[::-1].reshape(*geo.kernel, o, c)
+        return jnp.swapaxes(w.reshape(o, -1, c), 0, 1).reshape(*geo.kernel, o, c)
     w = jnp.einsum("...k,...o->ko", patches, g, precision=precision)
     return w.reshape(*geo.kernel, c, o)
 

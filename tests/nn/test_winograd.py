@@ -24,7 +24,7 @@ def test_few_digits_are_lost(tile, taps):
     """Against float64, by the largest entry: a direct float32 sum has 2e-7."""
     x = jax.random.normal(jax.random.key(0), (2, 16, 16, 64))
     w = jax.random.normal(jax.random.key(1), (taps, taps, 64, 32))
-    axes = [winograd.Axis(16, taps, 1, 0, 17 - taps, tile)] * 2
+    axes = [winograd.Axis(16, taps, 1, (taps - 1) // 2, 16, tile)] * 2
     with jax.enable_x64(True):
         exact = np.asarray(winograd.conv(x.astype(jnp.float64), w.astype(jnp.float64), axes))
     error = np.abs(winograd.conv(x, w, axes) - exact).max() / np.abs(exact).max()
@@ -34,7 +34,7 @@ def test_few_digits_are_lost(tile, taps):
 CASES = [
     (rank, kernel, stride, low, size)
     for kernel, stride in ((2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (5, 2), (7, 2))
-    for rank, low, size in ((1, 2, 8), (2, 0, 7), (2, 2, 8), (2, -1, 8))
+    for rank, low, size in ((1, 2, 8), (2, 0, 7 if kernel == 7 else 5), (2, 2, 8), (2, -1, 8))
 ] + [(3, 4, 2, 1, 6), (1, 3, 1, 1, 8), (2, 3, 1, 1, 16)]  # the last two have tiles of 4
 
 
