@@ -2,11 +2,12 @@
 
 import importlib
 
-__all__ = ["Dataset", "Fitted", "Generator", "fit", "load", "sweep"]
+__all__ = ["Dataset", "Fitted", "Generator", "distributed", "fit", "load", "sweep"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Dataset": "data",
+    "distributed": "processes",
     "Fitted": "fitting",
     "fit": "fitting",
     "Generator": "sampling",

@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
-from jaxgan import records
+from jaxgan import processes, records
 from jaxgan.config import InputError
 from jaxgan.game import GANState
 
@@ -35,9 +35,12 @@ def _quietly() -> None:
 def manager(folder: Path, keep: int | None) -> ocp.CheckpointManager:
     """Of the checkpoints in a folder, of which the newest `keep` are kept; all, if it is None."""
     _quietly()
+    place = folder.absolute()
+    # Several managers are at work at a time: of several processes each waits for the same one of the others.
+    of = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=f"{zlib.crc32(str(place).encode()):x}")
     return ocp.CheckpointManager(
-        folder.absolute(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+        place,
+        options=ocp.CheckpointManagerOptions(max_to_keep=keep, multiprocessing_options=of),
         item_handlers={
             "state": ocp.StandardCheckpointHandler(),
             "meta": ocp.JsonCheckpointHandler(),
@@ -160,12 +163,15 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
         _check_sums(meta["leaves"], found.state)
         return found.state, meta["progress"]
 
-    found, damaged = _try_newest_first(steps, folder, read)
-    for step, reason in damaged.items():
+    with processes.all_or_none():
+        found, damaged = _try_newest_first(steps, folder, read)
+    processes.check_alike("checkpoints that are whole", f"{int(found[0].step)}")
+    for step, reason in damaged.items() if processes.first() else ():
         aside = folder.parent / "damaged" / f"{folder.name}-{step}"
         shutil.rmtree(aside, ignore_errors=True)
         shutil.move(folder / str(step), aside)
         print(f"checkpoint {step} is damaged and was moved to {aside} ({reason})", file=sys.stderr)
+    processes.from_first(lambda: None)  # the others wait until they are
     source.reload()
     return found
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from jaxgan import cache, origin, records, signals, troubles
-from jaxgan.config import Count, InputError, Natural, Seed, check, flag, nearest
+from jaxgan.config import Count, InputError, Natural, Processes, Seed, check, flag, nearest
 from jaxgan.signals import reported
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Resume:
 
     run: Folder  # the run's folder
     steps: Count | None = None  # a new number of steps in all
+    processes: tyro.conf.OmitArgPrefixes[Processes] = dataclasses.field(default_factory=Processes)
     devices: Natural | None = None  # how many devices to use from now on; 0: all
     data: str | None = None  # what the run's --data is called now, if it was moved
     data_dir: str | None = None  # where TFDS sets lie now
@@ -343,10 +344,13 @@ def resume(args: Resume) -> None:
             name for name in ("steps", "devices", "data", "data_dir") if getattr(args, name) is not None
         ]:
             raise InputError(f"{flag(given[0])} is of a run; to change a sweep, give its own command again")
+        if args.processes.distributed:
+            raise InputError("--distributed is of a run; processes that are given one sweep share its lanes")
         sweeps.go_on(args.run, trust=args.trust)
         return
-    from jaxgan import train
+    from jaxgan import processes, train
 
+    processes.start(args.processes)
     changes = {"steps": args.steps, "devices": args.devices, "data_dir": args.data_dir}
     changes = {k: v for k, v in changes.items() if v is not None}
     train.resume(args.run, trust=args.trust, data=args.data, **changes)

@@ -187,3 +187,16 @@ def first_difference(a: dict, b: dict) -> str | None:
         if x != y:
             return f"{key}: {x}, not {y}"
     return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """How this process finds the others that train the same model."""
+
+    distributed: bool = False
+    """train one model in all processes that this command is started in; they find each other by what a TPU
+    VM, SLURM, Open MPI or Kubernetes provides, or by the three flags that follow"""
+    coordinator: str | None = None  # HOST:PORT of process 0, the same for all
+    processes: Count | None = None  # how many there are
+    process: Natural | None = None  # which of them this one is, from 0
+    heartbeat: Annotated[int, Ge(1)] = 30  # seconds without a sign after which a process is held to be dead

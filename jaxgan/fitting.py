@@ -11,7 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from jaxgan import checkpoint, kinds, lanes, methods, origin, parallel, records, run, sampling, train
+from jaxgan import (
+    checkpoint,
+    kinds,
+    lanes,
+    methods,
+    origin,
+    parallel,
+    processes,
+    records,
+    run,
+    sampling,
+    train,
+)
 from jaxgan.config import InputError, check, first_difference, from_dict
 from jaxgan.data import Dataset
 from jaxgan.game import GAN, GANState, Optimizers
@@ -66,6 +78,7 @@ def fit(
       Stopped: if Ctrl-C came before the first step, and there is a folder.
     """
     origin.check_wanted()
+    processes.check_told()
     data = arrays if isinstance(arrays, Dataset) else Dataset("arrays", arrays)
     cfg = check(methods.Fit(batch_size, steps, n_critic, seed, averaged=opts.ema_decay is not None))
     loop = _loop(gan, loop, out)

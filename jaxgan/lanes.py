@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import time
 import warnings
@@ -27,6 +28,7 @@ from jaxgan import (
     methods,
     parallel,
     plots,
+    processes,
     records,
     sampling,
     troubles,
@@ -50,7 +52,7 @@ class Lane:
     cfg: Any
     loop: Any
     program: Program
-    judge: Judge
+    judge: Judge | None  # None in all processes but the first
     numbers: dict  # the program's arguments, as are
     inputs: tuple  # the data's arrays on the devices, and the slots of a batch
     gan: Any
@@ -123,12 +125,14 @@ def _abstract(state: GANState) -> GANState:
 
 
 @contextlib.contextmanager
-def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inputs: tuple) -> Iterator[Lane]:
+def opened(
+    name: str, path: Path, cfg, program: Program, judge: Judge | None, loop, inputs: tuple
+) -> Iterator[Lane]:
     """A lane at its newest checkpoint, or before its first step; metrics.jsonl is cut to match."""
     from tensorboardX import SummaryWriter  # a sixth of a second, which `--help` need not wait for
 
     numbers = program.numbers(cfg)
-    devices = list(program.devices)
+    devices, first = list(program.devices), processes.first()
     with contextlib.ExitStack() as stack:
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", None))
@@ -143,8 +147,12 @@ def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inp
             best.delete(later)  # of steps that the run now takes again
         kept = [row for row in records.rows(path, progress) if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in kept).encode()
-        cache.write(path / "metrics.jsonl", text)
         progress["rows"] = records.rows_sum(text)
+        if first:
+            cache.write(path / "metrics.jsonl", text)
+            rows, events = path / "metrics.jsonl", SummaryWriter(str(path / "events"), purge_step=step + 1)
+        else:
+            rows, events = Path(os.devnull), SummaryWriter(write_to_disk=False)
         yield Lane(
             name=name,
             path=path,
@@ -161,8 +169,8 @@ def opened(name: str, path: Path, cfg, program: Program, judge: Judge, loop, inp
             step=step,
             latest=latest,
             best=best,
-            rows=stack.enter_context((path / "metrics.jsonl").open("a")),
-            events=stack.enter_context(SummaryWriter(str(path / "events"), purge_step=step + 1)),
+            rows=stack.enter_context(rows.open("a")),
+            events=stack.enter_context(events),
             began=time.monotonic() - progress["seconds"],
         )
 
@@ -272,7 +280,7 @@ def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
 
 def _samples(program: Program, gan, numbers: dict, state: GANState, n: int, key, asked: dict | None) -> Made:
     """n samples of a state's generator, with its critic."""
-    g, d, key = jax.device_put((state.g.averaged, state.d.variables, key), program.devices[0])
+    g, d, key = parallel.here((state.g.averaged, state.d.variables, key), list(program.devices))
     sample, given = partial(program.sample, numbers, g, key), sampling.conditions(gan, asked)
     samples = sampling.generate(sample, np.arange(n), given, then=program.method.kind.decode)
     critic = None if program.critic is None else Partial(program.critic, numbers, d)
@@ -307,7 +315,8 @@ def _shown(lane: Lane) -> Made:
         columns = min(len(next(iter(asked.values()))), sampling.MOST)
         n = max(1, n // 8) * columns
         asked = sampling.in_turn(asked, n, sampling.MOST)
-    lane.shown = _made(lane, n, fold(lane.state.key, "samples"), asked)
+    key = fold(parallel.here(lane.state.key, list(lane.program.devices)), "samples")
+    lane.shown = _made(lane, n, key, asked)
     return lane.shown
 
 
@@ -320,7 +329,11 @@ def _scored(lane: Lane) -> Made:
 
 def watch(lane: Lane) -> None:
     """The figures that the run is watched by; the best generator is kept."""
-    figures = {name: float(value) for name, value in lane.judge.watch(_scored(lane)).items()}
+
+    def judged() -> dict[str, float]:
+        return {name: float(value) for name, value in lane.judge.watch(_scored(lane)).items()}
+
+    figures = processes.from_first(judged)
     if not figures:
         return
     row = {k if "/" in k else f"score/{k}": v for k, v in figures.items() if np.isfinite(v)}
@@ -362,6 +375,8 @@ def forget_worse(lane: Lane) -> None:
 
 def show(lane: Lane) -> None:
     """A picture of samples into samples/ and TensorBoard."""
+    if not processes.first():
+        return
     canvas = lane.program.method.kind.show(lane.program.data, _shown(lane))
     folder = lane.path / "samples"
     folder.mkdir(exist_ok=True)
@@ -372,6 +387,11 @@ def show(lane: Lane) -> None:
 def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     """The pictures, the curves and the scores of the last state: what scores.json holds now, and by name what
     was found."""
+    result, figures = processes.from_first(lambda: _finished(lane))
+    return result, figures
+
+
+def _finished(lane: Lane) -> tuple[dict, dict[str, float]]:
     path, data, progress = lane.path, lane.program.data, lane.progress
     progress["seconds"] = time.monotonic() - lane.began
     lane.rows.flush()

@@ -3,12 +3,14 @@
 The only home of pmap. The state goes in and comes out replicated, without a leading device axis, so
 checkpoints and samplers know nothing of devices. pmap here is shard_map(check_vma=False): a gradient
 is the shard's own until `steps.update` takes the mean. Under check_vma=True it would be summed
-already, and that mean would leave it too large by the number of devices.
+already, and that mean would leave it too large by the number of devices. Where the devices belong to
+several processes it is that shard_map by its name, since what pmap returns is local to a process.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -37,12 +39,20 @@ def brief_options(device) -> dict:
     return {"xla_backend_optimization_level": 1} if device.platform == "cpu" and not told else {}
 
 
-def over_devices(chunk: Callable, devices: list) -> Callable:
+def local(devices: list) -> list:
+    """Those of the devices that are this process's own."""
+    return [device for device in devices if device.process_index == jax.process_index()]
+
+
+def over_devices(chunk: Callable, devices: list, parts=()) -> Callable:
     """Compiles a chunk for the devices; the state is donated.
 
     Args:
       chunk: (state, data, slot, length) -> (state, metrics), built with `axis=AXIS` if there is
         more than one device. Each device is given its own share of `slot` and all of the rest.
+      devices: of this process, or of all processes.
+      parts: for each entry of a tuple `data`, whether a device is given its own part of it alone, whose
+        arrays have an axis of the devices before all others (see `apart`); () if of none.
 
     Returns:
       The same function, with slot i32[B] for the global batch.
@@ -50,11 +60,13 @@ def over_devices(chunk: Callable, devices: list) -> Callable:
     if len(devices) == 1:
         options = compiler_options(devices[0])
         return jax.jit(chunk, static_argnums=3, donate_argnums=0, compiler_options=options)
+    if len(local(devices)) < len(devices):
+        return _over_processes(chunk, devices, parts)
     mapped = jax.pmap(
         chunk,
         axis_name=AXIS,
         devices=devices,
-        in_axes=(None, None, 0, None),
+        in_axes=(None, tuple(0 if own else None for own in parts) or None, 0, None),
         out_axes=None,
         static_broadcasted_argnums=3,
         donate_argnums=0,
@@ -66,13 +78,66 @@ def over_devices(chunk: Callable, devices: list) -> Callable:
     return run
 
 
+def _over_processes(chunk: Callable, devices: list, parts) -> Callable:
+    """`over_devices` on the mesh of all processes' devices: what goes in and comes out are global arrays."""
+    own = lambda tree: jax.tree.map(lambda x: x[0], tree)  # noqa: E731
+
+    def share(state, data, slot, *, length):
+        data = tuple(own(x) if part else x for x, part in zip(data, parts, strict=True)) if parts else data
+        return chunk(state, data, slot, length)
+
+    def run(state, data, slot, length):
+        specs = tuple(PartitionSpec(AXIS) if part else PartitionSpec() for part in parts) or PartitionSpec()
+        mapped = jax.shard_map(
+            partial(share, length=length),
+            mesh=_mesh(devices),
+            in_specs=(PartitionSpec(), specs, PartitionSpec(AXIS)),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )
+        return mapped(state, data, slot)
+
+    options = compiler_options(devices[0])
+    return jax.jit(run, static_argnums=3, donate_argnums=0, compiler_options=options)
+
+
+def _mesh(devices: list) -> Mesh:
+    return Mesh(np.asarray(devices), (AXIS,))
+
+
 def replicate(tree, devices: list):
     """The tree on every device. (A state left on one of several would make pmap compile twice; on a mesh of
-    one, a step would be traced twice.)"""
+    one, a step would be traced twice.) Of several processes each must have the same tree."""
     if len(devices) == 1:
         return jax.device_put(tree, devices[0])
-    mesh = Mesh(np.asarray(devices), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    everywhere = NamedSharding(_mesh(devices), PartitionSpec())
+    if len(local(devices)) == len(devices):
+        return jax.device_put(tree, everywhere)
+    # By device_put each process would send the others all that it has, to see whether it is the same.
+    return jax.tree.map(lambda x: _global(x, everywhere), tree)
+
+
+def _global(x, sharding: NamedSharding):
+    """The array of all processes of which this one has its own part, or the whole where it is replicated."""
+    if hasattr(x, "dtype") and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        impl = jax.random.key_impl(x)
+        return jax.random.wrap_key_data(_global(jax.random.key_data(x), sharding), impl=impl)
+    return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+
+def apart(tree, devices: list):
+    """Arrays [own devices, ...], of which each device is given its own entry."""
+    if len(devices) == 1:
+        return jax.device_put(jax.tree.map(lambda x: x[0], tree), devices[0])
+    over = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(over, x), tree)
+
+
+def here(tree, devices: list):
+    """Replicated arrays on the first of this process's devices, for what is no matter of the others."""
+    if len(own := local(devices)) == len(devices):
+        return jax.device_put(tree, devices[0])
+    return jax.device_put(jax.tree.map(lambda x: x.addressable_data(0), tree), own[0])
 
 
 def assert_replicated(tree) -> None:

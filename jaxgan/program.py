@@ -166,7 +166,7 @@ def _check_room(program: Program, lanes: int) -> None:
     state, data, made = room(program)
     parts = {"states" if lanes > 1 else "state": lanes * state, "data": data, "largest array of a step": made}
     told = ", ".join(f"{name} {memory.told(size)}" for name, size in parts.items())
-    memory.require(sum(parts.values()), f"this configuration ({told})", program.devices[0])
+    memory.require(sum(parts.values()), f"this configuration ({told})", parallel.local(program.devices)[0])
 
 
 def traceable(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import faulthandler
 import os
 import signal
 import sys
@@ -124,6 +125,28 @@ def caught_signals(line: str | Callable[[], str]) -> Iterator[list[int]]:
     phase = _Phase(line if callable(line) else lambda: line, [])
     with _entered(phase):
         yield phase.caught
+
+
+@contextlib.contextmanager
+def watched(seconds: int) -> Iterator[Callable[[bool], None]]:
+    """Ends a process that is stuck, with the stack of every thread and status 1: nobody else notices one that
+    is alive and does not come on.
+
+    Yields:
+      What is to be called within each so many seconds (0: it need not be), or with False, until it is called
+      again.
+    """
+
+    def alive(counted: bool = True) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        if seconds and counted:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class Refused(Exception):

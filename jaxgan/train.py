@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gc
 import importlib
+import json
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from jaxgan import (
     methods,
     origin,
     parallel,
+    processes,
     program,
     recipes,
     records,
@@ -36,12 +38,12 @@ from jaxgan import (
     signals,
     troubles,
 )
-from jaxgan.config import Count, InputError, Natural, check, from_dict
+from jaxgan.config import Count, InputError, Natural, Processes, check, from_dict
 from jaxgan.data import Dataset
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
 from jaxgan.program import Program
-from jaxgan.signals import Stopped, at_once, caught_signals, reported
+from jaxgan.signals import Stopped, at_once, caught_signals, reported, watched
 
 Seeds = Annotated[int, Ge(1), Le(1000)]
 
@@ -63,18 +65,21 @@ class Loop:
     patience: Natural = 0  # stop after so many scores without a better one; 0: never
     checkpoint_every: Natural = 500  # steps between checkpoints; 0: only at the end
     keep: Count = 3  # of the newest checkpoints
-    devices: Natural = 0  # how many of this machine's devices to use; 0: all
+    devices: Natural = 0  # how many of this machine's devices to use; 0: all, and of all processes
     accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
     cache: bool = True  # keep compiled programs for later runs, in the user's cache folder
+    watchdog: Natural = 3600  # seconds without a chunk of steps that end a run which is stuck; 0: none do
 
 
 def devices_for(cfg, loop: Loop, data: Dataset) -> list:
-    """The devices to train on."""
+    """The devices to train on: this process's, or those of all that train together."""
     if loop.patience and not loop.evaluate_every:
         raise InputError(f"--patience {loop.patience} watches the scores of --evaluate-every, which is 0")
-    devices = jax.local_devices()
-    if loop.devices > len(devices):
-        raise InputError(f"--devices {loop.devices}: this machine has {len(devices)}")
+    several = processes.count() > 1
+    devices = jax.devices() if several else jax.local_devices()
+    if loop.devices > len(devices) or several and loop.devices not in (0, len(devices)):
+        where = f"{processes.count()} processes have" if several else "this machine has"
+        raise InputError(f"--devices {loop.devices}: {where} {len(devices)}")
     devices = devices[: loop.devices or None]
     batch = cfg.batch_size
     if batch > data.size:
@@ -122,6 +127,7 @@ def main(
     class Command:
         config: tyro.conf.OmitArgPrefixes[config_class] = dataclasses.field(default_factory=config_class)
         loop: tyro.conf.OmitArgPrefixes[Loop] = dataclasses.field(default_factory=lambda: usual)
+        processes: tyro.conf.OmitArgPrefixes[Processes] = dataclasses.field(default_factory=Processes)
 
     if argv is None:
         # A process of its own, whose tracing makes objects by the million: 4 to 11 % of its start.
@@ -133,6 +139,7 @@ def main(
     with reported(own=argv is None):
         command = tyro.cli(Command, args=argv, description=module.__doc__)
         with at_once("stopped before the first step"):
+            processes.start(command.processes)
             start(command.config, command.loop, kind)
     if argv is None:
         signals.done()
@@ -146,6 +153,7 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         later, if a figure is no longer finite.
       Stopped: if a signal ended it.
     """
+    processes.check_told()
     cfg, loop = check(cfg), check(loop)
     if missing := [name for name in ("batch_size", "steps", "seed") if not hasattr(cfg, name)]:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
@@ -154,8 +162,10 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     module = sys.modules[type(cfg).__module__]
     experiment = methods.experiment_of(type(cfg), kind)
     method = methods.method_of(module, kind)
-    root = Path(loop.out) / methods.name_of(experiment) / (loop.name or f"{datetime.now():%Y%m%d-%H%M%S}")
-    data = kind.load(method.complete(cfg), loop.data_dir)
+    name = loop.name or processes.from_first(lambda: f"{datetime.now():%Y%m%d-%H%M%S}")
+    root = Path(loop.out) / methods.name_of(experiment) / name
+    with processes.quiet(), processes.all_or_none():
+        data = kind.load(method.complete(cfg), loop.data_dir)
     return begin(method, experiment, cfg, loop, data, root, kept_text(module))
 
 
@@ -182,18 +192,45 @@ def begin(
       text: the method's source, to be kept in the folder.
     """
     origin.check_wanted()
-    configs = ready(method, lanes.of_seeds(cfg, loop.seeds), data)
-    for line in recipe_lines(method, cfg, data):
-        print(line)
-    devices = devices_for(next(iter(configs.values())), loop, data)
-    programs = programs_of(method, configs.values(), loop, data, devices)
-    paths = {name: root / name for name in configs}
-    if lanes.several(paths):
-        lanes.check_free(root)
-    create(method, experiment, paths, configs, loop, data, programs, text)
-    if lanes.several(paths):
-        lanes.write(root, list(paths))
-    return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
+    with processes.quiet():
+        with processes.all_or_none():
+            configs = ready(method, lanes.of_seeds(cfg, loop.seeds), data)
+            for line in recipe_lines(method, cfg, data):
+                print(line)
+            devices = devices_for(next(iter(configs.values())), loop, data)
+            programs = programs_of(method, configs.values(), loop, data, devices)
+        _check_alike(configs, loop, data)
+        paths = {name: root / name for name in configs}
+        several = lanes.several(paths)
+        with processes.all_or_none():
+            if several and processes.first():
+                lanes.check_free(root)
+            if processes.first():
+                create(method, experiment, paths, configs, loop, data, programs, text)
+            if several and processes.first():
+                lanes.write(root, list(paths))
+        return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
+
+
+def _check_alike(configs: dict, loop: Loop, data: Dataset) -> None:
+    """Raises InputError unless all processes train one model, in one way, on one set."""
+    if processes.count() == 1:
+        return
+    processes.check_alike("versions", json.dumps(run.versions()))
+    for name, cfg in configs.items():
+        processes.check_alike("config", f"{name} {cfg}")
+    processes.check_alike("flags of the loop", f"{loop}")
+    processes.check_alike("data", f"{data.name} {data.digest}")
+
+
+def _check_seen(paths: dict[str, Path]) -> None:
+    """Raises InputError if a process does not see the folders that the first one made."""
+    with processes.all_or_none():
+        for path in paths.values():
+            if not (path / "config.json").exists():
+                raise InputError(
+                    f"{path} cannot be seen from here: --out must be a folder that all processes share"
+                )
 
 
 def ready(method: methods.Method, configs: dict, data: Dataset) -> dict:
@@ -246,7 +283,12 @@ def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **
       InputError, Stopped: as `start`; also if the data set is not what it was, or the run's code was not run
         here before.
     """
-    root = Path(path)
+    with processes.quiet():
+        return _resumed(Path(path), trust, data, changes)
+
+
+def _resumed(root: Path, trust: bool, data: str | None, changes: dict) -> dict:
+    processes.check_told()
     paths = {name: root / name for name in lanes.read(root)} or {"": root}
     runs = {name: records.read(p) for name, p in paths.items()}
     record = next(iter(runs.values()))
@@ -259,7 +301,8 @@ def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **
         method, old = run.method(own, paths[name])
         here = old if data is None else run.at(own, old, data)
         configs[name] = check(dataclasses.replace(here, steps=changes.get("steps", old.steps)))
-    found = run.dataset(record, loop.data_dir, data, next(iter(paths.values())))
+    with processes.all_or_none():
+        found = run.dataset(record, loop.data_dir, data, next(iter(paths.values())))
     return go_on(method, root, runs, configs, loop, found)
 
 
@@ -268,6 +311,7 @@ def go_on(
 ) -> dict:
     """Goes on with the lanes below a folder, whose config.json are the runs, under new configs."""
     paths = {name: root / name for name in runs}
+    _check_alike(configs, loop, data)
     for name, cfg in configs.items():
         run.checked(runs[name], data)
         if (step := max(records.checkpoints(paths[name]), default=0)) > cfg.steps:
@@ -352,6 +396,7 @@ def _fit(
     extended: dict[str, bool],
 ) -> dict:
     """Trains the runs of a folder, which exist. Returns the scores, as `start`."""
+    _check_seen(paths)
     how = run.goes_on_by(root, records.read(next(iter(paths.values())))["experiment"])
     first = programs(next(iter(configs.values())))
     told = f", {len(paths)} lanes" if lanes.several(paths) else ""
@@ -361,7 +406,8 @@ def _fit(
         for name, (result, _) in done.items():
             for line in troubles.lines(troubles.from_records(result["troubles"])):
                 print(f"{name}: {line}")
-        lanes.summary(root, {name: figures for name, (_, figures) in done.items()}, failed)
+        if processes.first():
+            lanes.summary(root, {name: figures for name, (_, figures) in done.items()}, failed)
     if failed:
         raise InputError(", ".join(f"{name}: {told}" if name else told for name, told in failed.items()))
     results = {name: result for name, (result, _) in done.items()}
@@ -372,7 +418,8 @@ def header(root: Path, data: Dataset, program: Program, told: str = "") -> list[
     """The first lines of what is said: where, on what data, on what devices."""
     devices = program.devices
     size = f"{data.size} {program.method.kind.unit} of " if data.size < float("inf") else ""
-    first = f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{told}"
+    of = f" of {processes.count()} processes" if processes.count() > 1 else ""
+    first = f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{of}{told}"
     return [first, *(f"  {remark}" for remark in data.remarks)]
 
 
@@ -417,18 +464,22 @@ def fit_lanes(
 
     all_lanes: list[Lane] = []
     with _told_how(how), contextlib.ExitStack() as stack, at_once(where):
-        for path in paths.values():
-            stack.enter_context(run.locked(path))
-            evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
+        with processes.all_or_none():
+            for path in paths.values() if processes.first() else ():
+                stack.enter_context(run.locked(path))
+                evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
         first = programs(next(iter(configs.values())))
-        devices, kind = list(first.devices), first.method.kind
-        judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
+        devices, kind, judge = list(first.devices), first.method.kind, None
+        with processes.all_or_none():
+            if processes.first():
+                judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
         arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
         for (name, path), cfg in zip(paths.items(), configs.values(), strict=True):
             inputs = arrays, jnp.arange(cfg.batch_size, dtype=jnp.int32)
             lane = stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
             all_lanes.append(lane)
-            run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1), lane.program.digest)
+            if processes.first():
+                run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1), lane.program.digest)
             lane.progress["stale"] *= not extended[lane.name]
         _loop(all_lanes, loop, where, width, review, fail_fast)
         left = [lane for lane in all_lanes if lane.failed is None and lane.ended]
@@ -545,34 +596,44 @@ def _loop(
                 lane.dropped = True
 
     at_once_line = lambda: where().replace(";", ", without the steps since its checkpoint;")  # noqa: E731
-    with _bar(all_lanes) as bar, caught_signals(at_once_line) as caught:
+    with _bar(all_lanes) as bar, caught_signals(at_once_line) as caught, watched(loop.watchdog) as alive:
+
+        def stopped() -> int:
+            """The signal that one of the processes has caught, or 0."""
+            return processes.most(sum(caught[:1]))
+
         for step in sorted({lane.step for lane in all_lanes} - {0}):  # where it was killed before it decided
             drop(step)
-        while (active := [lane for lane in all_lanes if under_way(lane)]) and not caught and not failed():
+        stop = stopped()
+        while (active := [lane for lane in all_lanes if under_way(lane)]) and not stop and not failed():
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
             length = length_of(step, min(lane.cfg.steps for lane in group), loop)
+            alive()
             advance(group, length)
             step += length
+            stop = stopped()
             for lane in group:
                 with lanes.guarded(lane):
                     lanes.settle(lane, bar, but=1)  # the last chunk's, while the devices compute this one
+                    alive(not _due(step, loop.evaluate_every))  # scores take the time that they take
                     if _due(step, loop.evaluate_every):
                         lanes.settle(lane, bar)
                         lanes.watch(lane)
                     if (
                         lane.ended
-                        or caught
+                        or stop
                         or _due(step, loop.sample_every)
                         or _due(step, loop.checkpoint_every)
                     ):
                         lanes.settle(lane, bar)
                     if lane.ended or _due(step, loop.sample_every):
                         lanes.show(lane)
-                    if lane.ended or caught or _due(step, loop.checkpoint_every):
+                    if lane.ended or stop or _due(step, loop.checkpoint_every):
                         lanes.save(lane)
             drop(step)
-        for lane in all_lanes if caught or failed() else ():  # also if it was before the first step
+            stop = stop or stopped()
+        for lane in all_lanes if stop or failed() else ():  # also if it was before the first step
             if lane.failed is None:
                 with lanes.guarded(lane):
                     lanes.settle(lane, bar)
@@ -584,11 +645,12 @@ def _loop(
             )
         lane.latest.wait_until_finished()
         lanes.forget_worse(lane)
-    if caught:
-        raise Stopped(caught[0], where())
+    if stop:
+        raise Stopped(stop, where())
 
 
 def _bar(all_lanes: list[Lane]) -> tqdm:
     interval = 0.1 if sys.stderr.isatty() else 20.0
+    off = not processes.first()
     total, done = (sum(steps) for steps in zip(*((x.cfg.steps, x.step) for x in all_lanes), strict=True))
-    return tqdm(total=total, initial=done, unit="step", mininterval=interval, dynamic_ncols=True)
+    return tqdm(total=total, initial=done, unit="step", mininterval=interval, dynamic_ncols=True, disable=off)

@@ -26,6 +26,7 @@ ORDER = [
     ["two_player"],
     ["steps"],
     ["dynamics"],
+    ["processes"],
     ["parallel"],
     ["data"],
     ["metrics"],
