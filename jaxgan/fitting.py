@@ -1,5 +1,6 @@
 """Training from a notebook or a script, with arrays, networks and a loss of one's own."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 
 from jaxgan import (
     checkpoint,
+    feed,
     kinds,
     lanes,
     methods,
@@ -86,7 +88,8 @@ def fit(
     if train_step is not None:
         method = method._replace(train_step=lambda cfg: train_step)
     devices = tuple(train.devices_for(cfg, loop, data))
-    program = traceable(method, cfg, data, devices, loop.accumulate)
+    hold = train.hold_for(loop, data, list(devices))
+    program = traceable(method, cfg, data, devices, loop.accumulate, hold=hold)
     if out is None:
         return _in_memory(program, loop)
     return _in_a_folder(program, loop, Path(out))
@@ -100,7 +103,9 @@ def _loop(gan, loop: Loop | None, out) -> Loop:
     """
     loop = Loop(devices=1 if isinstance(gan, GAN) else 0) if loop is None else check(loop)
     with_folder = {"log_every", "sample_every", "evaluate_every", "patience", "checkpoint_every", "keep"}
-    allowed = {"chunk", "devices", "accumulate", "cache"} | (with_folder if out is not None else set())
+    allowed = {"chunk", "devices", "accumulate", "cache", "hold"} | (
+        with_folder if out is not None else set()
+    )
     for field in dataclasses.fields(Loop):
         if field.name not in allowed and getattr(loop, field.name) != field.default:
             where = "without `out`" if field.name in with_folder else "here"
@@ -115,20 +120,23 @@ def _loop(gan, loop: Loop | None, out) -> Loop:
 
 
 def _in_memory(program: Program, loop: Loop) -> Fitted:
-    cfg, data, devices = program.cfg, program.data, list(program.devices)
+    cfg, devices = program.cfg, list(program.devices)
     numbers = program.numbers(cfg)
     state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
-    given = numbers, parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
+    key, everywhere = jax.random.key(cfg.seed), feed.placed(program)
+    loop = dataclasses.replace(loop, chunk=feed.chunk_of(program, loop.chunk))
     slot = jnp.arange(cfg.batch_size, dtype=jnp.int32)
     loop = dataclasses.replace(loop, **_NO_STOPS)
     history, step = [], 0
     with (
         caught_signals(lambda: f"stopped at step {step}") as caught,
         tqdm(total=cfg.steps, unit="step") as bar,
+        contextlib.closing(feed.Feed(program, key, everywhere)) as rows,
     ):
         while step < cfg.steps and not caught:
             length = train.length_of(step, cfg.steps, loop)
-            state, figures = program.chunk(state, given, slot, length)
+            then = train.length_of(step + length, cfg.steps, loop) if step + length < cfg.steps else 0
+            state, figures = program.chunk(state, (numbers, rows(step, length, then)), slot, length)
             figures = {name: np.asarray(values) for name, values in figures.items()}
             if bad := lanes.first_bad(step + 1, figures):
                 raise InputError(

@@ -34,6 +34,7 @@ from jaxgan import (
     troubles,
 )
 from jaxgan.config import InputError, check
+from jaxgan.feed import Feed
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
 from jaxgan.metrics.score import Sampling, mean_interval, table
@@ -54,7 +55,8 @@ class Lane:
     program: Program
     judge: Judge | None  # None in all processes but the first
     numbers: dict  # the program's arguments, as are
-    inputs: tuple  # the data's arrays on the devices, and the slots of a batch
+    feed: Feed  # of the data
+    slot: Any  # the slots of a batch
     gan: Any
     state: GANState
     progress: dict  # of the host: what a checkpoint holds beside the state
@@ -126,9 +128,13 @@ def _abstract(state: GANState) -> GANState:
 
 @contextlib.contextmanager
 def opened(
-    name: str, path: Path, cfg, program: Program, judge: Judge | None, loop, inputs: tuple
+    name: str, path: Path, cfg, program: Program, judge: Judge | None, loop, everywhere
 ) -> Iterator[Lane]:
-    """A lane at its newest checkpoint, or before its first step; metrics.jsonl is cut to match."""
+    """A lane at its newest checkpoint, or before its first step; metrics.jsonl is cut to match.
+
+    Args:
+      everywhere: as of `feed.placed`.
+    """
     from tensorboardX import SummaryWriter  # a sixth of a second, which `--help` need not wait for
 
     numbers = program.numbers(cfg)
@@ -136,6 +142,8 @@ def opened(
     with contextlib.ExitStack() as stack:
         latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
         best = stack.enter_context(checkpoint.manager(path / "best", None))
+        feed = Feed(dataclasses.replace(program, cfg=cfg), jax.random.key(cfg.seed), everywhere)
+        stack.callback(feed.close)
         state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
         progress = {"best": None, "best_step": None, "stale": 0, "seconds": 0.0, "rows": (0, 0, 0)}
         if (found := checkpoint.restore(latest, _abstract(state))) is not None:
@@ -162,7 +170,8 @@ def opened(
             kept_best=progress["best_step"],
             judge=judge,
             numbers=numbers,
-            inputs=inputs,
+            feed=feed,
+            slot=jnp.arange(cfg.batch_size, dtype=jnp.int32),
             gan=program.method.make(cfg)[0],
             state=state,
             progress=progress,
@@ -201,11 +210,11 @@ def _last_finite(lane: Lane, step: int) -> int:
     fresh = parallel.replicate(program.initial(jax.random.key(lane.cfg.seed), lane.numbers), program.devices)
     found = checkpoint.restore(lane.latest, _abstract(fresh))
     state = fresh if found is None else found[0].replace(frozen=fresh.frozen)
-    arrays, slot = lane.inputs
     for length in (lane.loop.chunk, 1):
         while int(state.step) + length <= step:
             before = jax.tree.map(jnp.copy, state)  # the chunk is given the state's own memory
-            after, _ = program.chunk(state, (lane.numbers, arrays), slot, length)
+            given = lane.numbers, lane.feed(int(state.step), length)
+            after, _ = program.chunk(state, given, lane.slot, length)
             finite = checkpoint.first_not_finite(after) is None
             state = after if finite else before
             if not finite:
@@ -272,6 +281,9 @@ def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
     bar.update(length)
     shown = {"D": "d/loss", "G": "g/loss", "real": "d/accuracy_real", "fake": "d/accuracy_fake"}
     figures = {short: f"{metrics[n].mean():.2f}" for short, n in shown.items() if n in metrics}
+    if (waits := lane.feed.waits()) is not None:
+        figures["waits for data"] = f"{waits:.0%}"
+        lane.events.add_scalar("waits_for_data", waits, first + length - 1)
     if rate := bar.format_dict["rate"]:  # tqdm's own moving average
         figures["examples/s"] = f"{rate * lane.cfg.batch_size:.0f}"
         lane.events.add_scalar("examples_per_second", rate * lane.cfg.batch_size, first + length - 1)

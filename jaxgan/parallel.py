@@ -126,7 +126,7 @@ def _global(x, sharding: NamedSharding):
 
 
 def apart(tree, devices: list):
-    """Arrays [own devices, ...], of which each device is given its own entry."""
+    """Arrays [own devices, ...], of which each device is given its own entry; one alone has no such axis."""
     if len(devices) == 1:
         return jax.device_put(jax.tree.map(lambda x: x[0], tree), devices[0])
     over = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
@@ -246,7 +246,7 @@ def one_each(chunk: Callable, devices: list) -> Callable:
 
 def in_turn(chunk: Callable, devices: list) -> Callable:
     """A compiled chunk over several lanes as `side_by_side`, but each by a call of its own: the very numbers
-    that a lane has alone.
+    that a lane has alone. Data of the lanes' own are a list.
 
     On one CPU device as many calls run at a time as there are cores: the products of a small network leave
     most of them idle. Devices that wait for each other get one call at a time.
@@ -254,14 +254,16 @@ def in_turn(chunk: Callable, devices: list) -> Callable:
     several = devices[0].platform == "cpu" and len(devices) == 1
 
     def run(states, given, slot, length):
-        def one(state, numbers):
-            return chunk(state, (numbers, given[1]), slot, length)
+        each = given[1] if isinstance(given[1], list) else [given[1]] * len(states)
+
+        def one(state, numbers, data):
+            return chunk(state, (numbers, data), slot, length)
 
         if several and len(states) > 1:
             with ThreadPoolExecutor(min(len(states), os.cpu_count() or 1)) as pool:
-                pairs = list(pool.map(lambda *x: jax.block_until_ready(one(*x)), states, given[0]))
+                pairs = list(pool.map(lambda *x: jax.block_until_ready(one(*x)), states, given[0], each))
         else:
-            pairs = [one(*x) for x in zip(states, given[0], strict=True)]
+            pairs = [one(*x) for x in zip(states, given[0], each, strict=True)]
         after, metrics = zip(*pairs, strict=True)
         return list(after), list(metrics)
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import cached_property, partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from jaxgan import config, memory, parallel, steps
 from jaxgan.config import InputError
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, held
 from jaxgan.game import samples_of
 from jaxgan.methods import Method
 
@@ -33,6 +34,7 @@ class Program:
     data: Dataset
     devices: tuple
     accumulate: int = 1
+    hold: str = "copy"  # where the data are, as of `data.held`
     spread: tuple = ()  # devices that lanes are spread over, one on each; their states are on `devices`
 
     def numbers(self, cfg) -> dict[str, jax.Array]:
@@ -95,13 +97,50 @@ class Program:
         def step(state, drawn_from):
             (numbers, arrays), slot = drawn_from
             own = dataclasses.replace(cfg, **numbers)
-            draw = partial(self.data.batch, arrays, slot=slot, batch_size=cfg.batch_size)
-            batches = method.batches(own, lambda key, i: draw(key, i))
+            batches = method.batches(own, partial(self._drawn, arrays, slot, axis))
             return method.train_step(own)(
                 *method.make(own, axis), state, batches(state), axis=axis, accumulate=self.accumulate
             )
 
         return jax.jit(step, inline=True)
+
+    def _drawn(self, arrays, slot, axis: str | None, key, i) -> dict:
+        """The i-th batch of what a device holds of the data."""
+        size = {"batch_size": self.cfg.batch_size}
+        if self.hold == "stream":
+            return held.draw_window(arrays, i, slot)
+        if self.hold == "shard":
+            of = held.lengths(self.data.arrays)
+            return held.draw_shards(arrays, key, i, slot, **size, of=of, axis=axis)
+        return self.data.batch(arrays, key, i, slot, **size)
+
+    @cached_property
+    def draws(self) -> Callable:
+        """(step, length) -> the first of the batches that so many steps from that one on draw, and how many
+        there are.
+
+        Raises:
+          InputError: if the method's batches depend on more than the step and the run's key.
+        """
+
+        def of(step):
+            state = SimpleNamespace(step=step, key=jax.random.key(0))
+            found = self.method.batches(self.cfg, lambda key, i: {"i": i})(state)
+            if isinstance(found, tuple):  # of a schedule: their number, and turn -> batch
+                return found[1](0)["i"], jnp.asarray(found[0])
+            return found["i"].min(), found["i"].max() - found["i"].min() + 1
+
+        compiled = jax.jit(of)
+
+        def draws(step: int, length: int) -> tuple[int, int]:
+            (first, n), (last, m) = ([int(x) for x in compiled(s)] for s in (step, step + length - 1))
+            return min(first, last), max(first + n, last + m) - min(first, last)
+
+        try:
+            draws(0, 1)
+        except (AttributeError, TypeError, KeyError) as e:
+            raise InputError(f"--hold stream: the method chooses batches by more than its step ({e})") from e
+        return draws
 
     @cached_property
     def bare(self) -> Callable:
@@ -116,7 +155,7 @@ class Program:
     def traced(self):
         """The jaxpr of a step on the devices' shares; nothing is compiled."""
         n, batch_size = len(self.devices), self.cfg.batch_size
-        arrays = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, dict(self.data.arrays)))
+        arrays = self.data.described
         numbers = self.numbers(self.cfg)
         step = partial(self.bare, length=1)
         if n == 1:
@@ -128,7 +167,10 @@ class Program:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of what a step computes: game, losses, optimisers and the order of their updates."""
+        """A hash of what a step computes: game, losses, optimisers and the order of their updates; where the
+        data are is no part of it."""
+        if self.hold != "copy":
+            return dataclasses.replace(self, hold="copy").digest
         text = re.sub(r"0x[0-9a-f]+", "", str(self.traced))  # but for where its functions lie in memory
         consts = [np.asarray(x).tobytes() for x in (*self.traced.consts, *jax.tree.leaves(self.frozen))]
         return hashlib.sha256(b"".join([text.encode(), *consts])).hexdigest()[:16]
@@ -136,14 +178,15 @@ class Program:
     @cached_property
     def chunk(self) -> Callable:
         """(state, (numbers, arrays), slot, length) -> (state, metrics f32[length])."""
-        return parallel.over_devices(self.bare, list(self.devices))
+        return parallel.over_devices(self.bare, list(self.devices), (False, self.hold != "copy"))
 
     @cached_property
     def lanes(self) -> Callable:
         """The chunk of several lanes, as `parallel.side_by_side` or `parallel.one_each` have it."""
         if self.spread:
             return parallel.one_each(self.bare, list(self.spread))
-        return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices))
+        parts = False, self.hold != "copy"
+        return parallel.over_devices(parallel.side_by_side(self.bare), list(self.devices), parts)
 
 
 class Room(NamedTuple):
@@ -154,11 +197,18 @@ class Room(NamedTuple):
     made: int  # the largest array of a step
 
 
+def _held(program: Program) -> int:
+    """Bytes of the data that a device has at a time, but for what streams through it."""
+    size = memory.size(program.data.described)
+    return {"copy": size, "shard": -(-size // len(program.devices)), "stream": 0}[program.hold]
+
+
 def room(program: Program) -> Room:
     """What a program takes."""
     state = memory.size(program.abstract)
-    data = memory.size(jax.tree.map(np.asarray, dict(program.data.arrays)))
-    return Room(state, data, memory.largest(program.traced.jaxpr))
+    data = _held(program)
+    whole = dataclasses.replace(program, hold="copy")  # what a step makes does not depend on it
+    return Room(state, data, memory.largest(whole.traced.jaxpr))
 
 
 def _check_room(program: Program, lanes: int) -> None:
@@ -176,6 +226,7 @@ def traceable(
     devices: tuple,
     accumulate: int = 1,
     *,
+    hold: str = "copy",
     lanes: int = 1,
     spread: tuple = (),
 ) -> Program:
@@ -189,7 +240,7 @@ def traceable(
     names = tuple(arguments(cfg))
 
     def trace(names: tuple) -> Program:
-        program = Program(method, cfg, names, data, devices, accumulate, spread)
+        program = Program(method, cfg, names, data, devices, accumulate, hold, spread)
         _check_room(program, lanes)
         return program
 

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
-import jax.numpy as jnp
 import tyro
 from annotated_types import Ge, Le
 from tqdm import tqdm
@@ -24,8 +23,10 @@ from tqdm import tqdm
 from jaxgan import (
     cache,
     evaluate,
+    feed,
     kinds,
     lanes,
+    memory,
     methods,
     origin,
     parallel,
@@ -68,6 +69,9 @@ class Loop:
     devices: Natural = 0  # how many of this machine's devices to use; 0: all, and of all processes
     accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
     cache: bool = True  # keep compiled programs for later runs, in the user's cache folder
+    hold: Literal["auto", "copy", "shard", "stream"] = "auto"
+    """where the data are: a copy on each device, a part on each, or on the host, from which each chunk of
+    steps is sent what it draws; auto: the first of these that there is room for"""
     watchdog: Natural = 3600  # seconds without a chunk of steps that end a run which is stuck; 0: none do
 
 
@@ -90,6 +94,28 @@ def devices_for(cfg, loop: Loop, data: Dataset) -> list:
             f"{loop.accumulate} microbatches; choose a multiple, or fewer --devices"
         )
     return devices
+
+
+def hold_for(loop: Loop, data: Dataset, devices: list) -> str:
+    """Where the data are while a run trains on these devices, as `data.held` has it.
+
+    Raises:
+      InputError: if they cannot be where they are asked to be.
+    """
+    if data.sampler is not None:
+        if loop.hold not in ("auto", "copy"):
+            raise InputError(f"--hold {loop.hold}: {data.name} is drawn anew in each step, and held nowhere")
+        return "copy"
+    if loop.hold == "shard" and len(devices) == 1:
+        raise InputError("--hold shard: there is one device; --hold stream leaves the data on the host")
+    if loop.hold != "auto":
+        return loop.hold
+    own = parallel.local(devices)
+    shared = len(own) if own[0].platform == "cpu" else 1  # devices of one memory
+    size, room = memory.size(data.described) * shared, memory.free(own[0]) / 2
+    if size <= room:
+        return "copy"
+    return "shard" if len(devices) > 1 and size / len(devices) <= room else "stream"
 
 
 def _as_data(cfg, data: Dataset):
@@ -198,8 +224,10 @@ def begin(
             for line in recipe_lines(method, cfg, data):
                 print(line)
             devices = devices_for(next(iter(configs.values())), loop, data)
-            programs = programs_of(method, configs.values(), loop, data, devices)
         _check_alike(configs, loop, data)
+        hold = processes.from_first(lambda: hold_for(loop, data, devices))
+        with processes.all_or_none():
+            programs = programs_of(method, configs.values(), loop, data, devices, hold=hold)
         paths = {name: root / name for name in configs}
         several = lanes.several(paths)
         with processes.all_or_none():
@@ -317,7 +345,8 @@ def go_on(
         if (step := max(records.checkpoints(paths[name]), default=0)) > cfg.steps:
             raise InputError(f"{paths[name]} is at step {step} already; give no fewer --steps")
     devices = devices_for(next(iter(configs.values())), loop, data)
-    programs = programs_of(method, configs.values(), loop, data, devices)
+    hold = processes.from_first(lambda: hold_for(loop, data, devices))
+    programs = programs_of(method, configs.values(), loop, data, devices, hold=hold)
     now = {"versions": run.versions(), "devices": run.device_kinds(devices)}
     for what, value in now.items():
         if before := next((r[what] for r in runs.values() if r[what] != value), None):
@@ -350,13 +379,14 @@ def programs_of(
     devices: list,
     at_once: int | None = None,
     spread: tuple = (),
+    hold: str = "copy",
 ) -> Callable:
     """cfg -> its program; configs that differ in a seed and in numbers alone share one.
 
     Args:
       configs: those whose programs are built now, before a folder is made.
       at_once: how many lanes there must be room for; one for each of the configs if not given.
-      spread: devices that lanes are spread over, as of `Program`.
+      spread, hold: as of `Program`.
     """
     forms, known = {}, {}
 
@@ -367,7 +397,7 @@ def programs_of(
         if form not in forms:
             room = len(configs) if at_once is None else at_once
             forms[form] = program.traceable(
-                method, cfg, data, tuple(devices), loop.accumulate, lanes=room, spread=spread
+                method, cfg, data, tuple(devices), loop.accumulate, hold=hold, lanes=room, spread=spread
             )
         traced = forms[form]
         key = form, tuple(numbers[name] for name in numbers if name not in traced.names)
@@ -420,7 +450,13 @@ def header(root: Path, data: Dataset, program: Program, told: str = "") -> list[
     size = f"{data.size} {program.method.kind.unit} of " if data.size < float("inf") else ""
     of = f" of {processes.count()} processes" if processes.count() > 1 else ""
     first = f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{of}{told}"
-    return [first, *(f"  {remark}" for remark in data.remarks)]
+    size = memory.told(memory.size(data.described))
+    where = {
+        "copy": [],
+        "shard": [f"{size} of data are shared out over the devices"],
+        "stream": [f"{size} of data stay on the host, and each chunk of steps is sent its rows"],
+    }[program.hold]
+    return [first, *(f"  {remark}" for remark in (*data.remarks, *where))]
 
 
 def fit_lanes(
@@ -469,17 +505,19 @@ def fit_lanes(
                 stack.enter_context(run.locked(path))
                 evaluate.read(path)  # what it holds is kept: a damaged one is told before the training
         first = programs(next(iter(configs.values())))
-        devices, kind, judge = list(first.devices), first.method.kind, None
+        kind, judge = first.method.kind, None
         with processes.all_or_none():
             if processes.first():
                 judge = kind.judge(data, conditional=first.method.make(first.cfg)[0].condition is not None)
-        arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(data.arrays)), devices)
+        everywhere, asked = feed.placed(first), loop
+        loop = dataclasses.replace(loop, chunk=feed.chunk_of(first, loop.chunk))
+        if loop.chunk < asked.chunk:
+            print(f"--chunk {loop.chunk}, as the rows of {asked.chunk} steps are too many to send at a time")
         for (name, path), cfg in zip(paths.items(), configs.values(), strict=True):
-            inputs = arrays, jnp.arange(cfg.batch_size, dtype=jnp.int32)
-            lane = stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, inputs))
+            lane = stack.enter_context(lanes.opened(name, path, cfg, programs(cfg), judge, loop, everywhere))
             all_lanes.append(lane)
             if processes.first():
-                run.remember(lane.path, lane.cfg, dataclasses.replace(loop, seeds=1), lane.program.digest)
+                run.remember(lane.path, lane.cfg, dataclasses.replace(asked, seeds=1), lane.program.digest)
             lane.progress["stale"] *= not extended[lane.name]
         _loop(all_lanes, loop, where, width, review, fail_fast)
         left = [lane for lane in all_lanes if lane.failed is None and lane.ended]
@@ -513,10 +551,11 @@ def length_of(step: int, total: int, loop: Loop) -> int:
     return room if room == loop.chunk else 1 << (room.bit_length() - 1)
 
 
-def _advance(group: list[Lane], length: int, widths: dict[int, int]) -> None:
+def _advance(group: list[Lane], length: int, then: int, widths: dict[int, int]) -> None:
     """A chunk of steps for lanes that stand at one step, by as few calls as their programs allow.
 
     Args:
+      then: steps in the next chunk, if it is of the same lanes; 0 if there is none.
       widths: how many lanes each program, by its id, takes side by side; in turn if it is not there.
     """
     by_program = {}
@@ -529,9 +568,11 @@ def _advance(group: list[Lane], length: int, widths: dict[int, int]) -> None:
         else:
             advance = parallel.in_turn(compiled.chunk, list(compiled.devices))
         states, numbers = [lane.state for lane in own], [lane.numbers for lane in own]
-        arrays, slot = own[0].inputs
+        arrays = [lane.feed(lane.step, length, then) for lane in own]
+        if compiled.hold != "stream":
+            arrays = arrays[0]  # of all
         began = time.monotonic()
-        states, metrics = advance(states, (numbers, arrays), slot, length)
+        states, metrics = advance(states, (numbers, arrays), own[0].slot, length)
         if own[0].name:  # one alone has the host's work done meanwhile
             jax.block_until_ready(states)
             if all(lane.begun for lane in own):  # the first call compiles
@@ -546,6 +587,8 @@ def _widths(all_lanes: list[Lane], loop: Loop, width: int | None) -> dict[int, i
     do not depend on the others'."""
     if n := len(all_lanes[0].program.spread):
         return {id(lane.program): n for lane in all_lanes}
+    if all_lanes[0].program.hold == "stream":  # each lane has rows of its own
+        return {}
     on_cpu = all_lanes[0].program.devices[0].platform == "cpu"
     if not (not on_cpu if loop.together is None else loop.together):
         return {}
@@ -579,11 +622,11 @@ def _loop(
     def failed() -> bool:
         return fail_fast and any(lane.failed for lane in all_lanes)
 
-    def advance(group: list[Lane], length: int) -> None:
+    def advance(group: list[Lane], length: int, then: int) -> None:
         compiled = all(lane.begun for lane in group)
         # Until the first chunk is compiled nothing is lost.
         with contextlib.nullcontext() if compiled else at_once(where):
-            _advance(group, length, widths)
+            _advance(group, length, then, widths)
         for lane in group:
             lane.begun = True
 
@@ -608,9 +651,11 @@ def _loop(
         while (active := [lane for lane in all_lanes if under_way(lane)]) and not stop and not failed():
             step = min(lane.step for lane in active)
             group = [lane for lane in active if lane.step == step]
-            length = length_of(step, min(lane.cfg.steps for lane in group), loop)
+            total = min(lane.cfg.steps for lane in group)
+            length = length_of(step, total, loop)
+            then = length_of(step + length, total, loop) if step + length < total else 0
             alive()
-            advance(group, length)
+            advance(group, length, then)
             step += length
             stop = stopped()
             for lane in group:

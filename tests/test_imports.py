@@ -46,6 +46,7 @@ ORDER = [
     ["report"],
     ["export"],
     ["program"],
+    ["feed"],
     ["lanes"],
     ["train"],
     ["fitting"],

@@ -148,6 +148,11 @@ class Dataset:
         return h.hexdigest()[:16]
 
     @property
+    def described(self) -> dict:
+        """The shapes and types that its arrays have on a device; nothing of them is read."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), dict(self.arrays))
+
+    @property
     def shapes(self) -> dict[str, str]:
         """Each array's type and shape, such as `uint8[1797, 16, 16, 1]`."""
         return {name: f"{x.dtype}{list(x.shape)}" for name, x in _flat(self.arrays)}
@@ -182,7 +187,7 @@ class Dataset:
 
     def example(self, batch_size: int) -> dict:
         """The shapes and types of a batch."""
-        arrays = jax.eval_shape(lambda: jax.tree.map(jax.numpy.asarray, self.arrays))
+        arrays = self.described
         slot = jax.ShapeDtypeStruct((batch_size,), np.int32)
         key = jax.eval_shape(lambda: jax.random.key(0))
         return jax.eval_shape(

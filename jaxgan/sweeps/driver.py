@@ -200,10 +200,13 @@ def _run(plan: Plan, how: str, module) -> Results:
     _check_data(plan, data)
     ready = train.ready(plan.method, {"": first}, data)[""]
     spread = _spread(plan.loop)
+    if spread and train.hold_for(plan.loop, data, list(spread)) != "copy":
+        spread = ()  # a lane on each device has all of the data there
     plan = plan._replace(loop=dataclasses.replace(plan.loop, devices=1)) if spread else plan
     devices = train.devices_for(ready, plan.loop, data)
     check_pruner(plan, ready.steps)
-    programs = train.programs_of(plan.method, [], plan.loop, data, devices, 1, spread)
+    hold = train.hold_for(plan.loop, data, devices)
+    programs = train.programs_of(plan.method, [], plan.loop, data, devices, 1, spread, hold)
     if plan.options.metric is not None:
         chosen(plan.options.metric, lanes.score_names(programs(ready)))
     at_once, room = _at_once(plan, programs(ready))

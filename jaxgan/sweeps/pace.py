@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxgan import parallel
+from jaxgan import feed, parallel
 from jaxgan.program import Program
 from jaxgan.train import Loop
 
@@ -22,7 +22,7 @@ def _timed(
     states = [program.initial(key, own) for key, own in zip(seeds, numbers, strict=True)]
     devices = list(program.devices)
     states = [parallel.replicate(state, devices) for state in states]
-    arrays = parallel.replicate(jax.tree.map(jnp.asarray, dict(program.data.arrays)), devices)
+    arrays = feed.placed(program)
     slot, seconds = jnp.arange(program.cfg.batch_size, dtype=jnp.int32), []
     for _ in range(1 + calls):
         began = time.monotonic()
@@ -41,6 +41,8 @@ def together(program: Program, configs: list, loop: Loop, lanes: int, steps: int
       steps: of each.
     """
     names = {True: "side by side", False: "in turn"}
+    if program.hold == "stream":
+        return False, "in turn, as each draws rows of its own"
     if loop.together is not None:
         return loop.together, f"{names[loop.together]}, as asked for"
     usual = program.devices[0].platform != "cpu"
