@@ -73,7 +73,7 @@ def _adapter(hint) -> TypeAdapter:
 
 @cache
 def _adapters(cls: type) -> dict[str, TypeAdapter]:
-    """What each field of a config class may hold.
+    """What each field of a config class may hold, but for those that are configs themselves.
 
     Raises:
       InputError: if the class is no frozen dataclass, or has a field in name only.
@@ -93,7 +93,8 @@ def _adapters(cls: type) -> dict[str, TypeAdapter]:
             raise InputError(
                 f"{own.__name__}.{missing[0]} is no field: put @dataclass(frozen=True) above {own.__name__}"
             )
-    return {name: _adapter(hints[name]) for name in names}
+    own = [name for name in names if not dataclasses.is_dataclass(get_type_hints(cls)[name])]
+    return {name: _adapter(hints[name]) for name in own}
 
 
 def _plain(value):
@@ -110,7 +111,8 @@ def check(cfg):
     Raises:
       InputError: for the first field, named by its flag, that is not of its type, its choices or its bounds.
     """
-    values = {}
+    each = {field.name: getattr(cfg, field.name) for field in dataclasses.fields(cfg)}
+    values = {name: check(value) for name, value in each.items() if dataclasses.is_dataclass(value)}
     for name, adapter in _adapters(type(cfg)).items():
         value = _plain(getattr(cfg, name))
         try:

@@ -88,7 +88,8 @@ def fit(
     if train_step is not None:
         method = method._replace(train_step=lambda cfg: train_step)
     devices = tuple(train.devices_for(cfg, loop, data))
-    hold = train.hold_for(loop, data, list(devices))
+    train.check_alike({"": cfg}, loop, data)
+    hold = processes.from_first(lambda: train.hold_for(loop, data, list(devices)))
     program = traceable(method, cfg, data, devices, loop.accumulate, hold=hold)
     if out is None:
         return _in_memory(program, loop)
@@ -130,10 +131,10 @@ def _in_memory(program: Program, loop: Loop) -> Fitted:
     history, step = [], 0
     with (
         caught_signals(lambda: f"stopped at step {step}") as caught,
-        tqdm(total=cfg.steps, unit="step") as bar,
+        tqdm(total=cfg.steps, unit="step", disable=not processes.first()) as bar,
         contextlib.closing(feed.Feed(program, key, everywhere)) as rows,
     ):
-        while step < cfg.steps and not caught:
+        while step < cfg.steps and not processes.most(sum(caught[:1])):
             length = train.length_of(step, cfg.steps, loop)
             then = train.length_of(step + length, cfg.steps, loop) if step + length < cfg.steps else 0
             state, figures = program.chunk(state, (numbers, rows(step, length, then)), slot, length)
@@ -160,14 +161,14 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
     method, cfg, data = program.method, program.cfg, program.data
     experiment = {"module": None, "file": None, "kind": None}
     try:
-        if (out / "config.json").exists():
+        if processes.from_first((out / "config.json").exists):
             record = records.read(out)
             if record["experiment"]["module"] is not None:
                 raise InputError(f"{out} holds a run of another kind; choose another folder")
             old = from_dict(methods.Fit, record["config"] | {"steps": cfg.steps})
             difference = first_difference(dataclasses.asdict(cfg), dataclasses.asdict(old))
             if difference is None and record["program"] != program.digest:
-                difference = "another game, loss, optimiser or number of devices, or another version of JAX"
+                difference = "another game, loss or optimiser, or another version of JAX"
             if difference is not None:
                 raise InputError(f"{out} already holds another run ({difference}); choose another folder")
             if max(records.checkpoints(out), default=0) == cfg.steps:

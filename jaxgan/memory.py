@@ -1,6 +1,9 @@
 """Whether there is room for what is asked for, told before any of it is made."""
 
+import contextlib
 import math
+import resource
+from pathlib import Path
 
 import jax
 import psutil
@@ -24,12 +27,40 @@ def largest(jaxpr: Jaxpr) -> int:
     return found
 
 
+def _allowed() -> int | None:
+    """Bytes that a limit on this process's group leaves it (a container's, a job's of SLURM, a service's), of
+    what others do not give back when asked; None if there is no limit."""
+    left = []
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if kinds not in ("", "memory"):
+                continue
+            root = Path("/sys/fs/cgroup", kinds)
+            most, now = ("limit_in_bytes", "usage_in_bytes") if kinds else ("max", "current")
+            group = root / path.lstrip("/")
+            for folder in (group, *group.parents):
+                if not folder.is_relative_to(root):
+                    break
+                with contextlib.suppress(OSError, ValueError):
+                    limit = int((folder / f"memory.{most}").read_text())
+                    stat = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())
+                    pages = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+                    left.append(limit - int((folder / f"memory.{now}").read_text()) + pages)
+    own = psutil.Process().memory_info()
+    for kind, used in ((resource.RLIMIT_DATA, own.data), (resource.RLIMIT_AS, own.vms)):
+        limit, _ = resource.getrlimit(kind)
+        left += [] if limit == resource.RLIM_INFINITY else [limit - used]
+    return max(0, min(left)) if left else None
+
+
 def free(device=None) -> int:
-    """Bytes that a device has left; of a CPU, and of None, what this machine has."""
+    """Bytes that a device has left; of a CPU, and of None, what there is and this process may take."""
     known = (device and device.memory_stats()) or {}
     if "bytes_limit" in known:
         return known["bytes_limit"] - known["bytes_in_use"]
-    return psutil.virtual_memory().available
+    there, allowed = psutil.virtual_memory().available, _allowed()
+    return there if allowed is None else min(there, allowed)
 
 
 def told(n: int) -> str:

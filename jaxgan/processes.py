@@ -10,14 +10,13 @@ import contextlib
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxgan.config import InputError, Processes
+from jaxgan.config import InputError, Processes, check
 from jaxgan.signals import Refused
 
 # How a launcher tells each of its processes how many there are.
@@ -31,6 +30,7 @@ def start(flags: Processes) -> None:
       InputError: if they are not complete, the others are not found, or JAX has looked for devices already;
         also if a launcher started several processes and no flag says what they are to do.
     """
+    flags = check(flags)
     by_hand = (flags.coordinator, flags.processes, flags.process)
     if not flags.distributed:
         if any(x is not None for x in by_hand):
@@ -178,11 +178,3 @@ def quiet() -> Iterator[None]:
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def leave(status: int) -> None:
-    """Ends this process at once if it is one of several: it would wait for those that it has left."""
-    if jax.distributed.is_initialized() and count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)

@@ -161,10 +161,16 @@ _CODES = {  # as storage libraries spell what the system says by a number
 }
 
 
+# Of what collectives say when one of several processes does not answer.
+_LOST = ("Gloo", "NCCL", "oordination service", "heartbeat", "preempted")
+
+
 def trouble(e: BaseException | None) -> str | None:
     """A line on what the machine refused, and what to do; None if an exception is of another kind."""
     while e is not None:
         text = str(e)
+        if type(e).__name__ == "JaxRuntimeError" and any(word in text for word in _LOST):
+            return "another process has ended or cannot be reached: see what it said"
         spelled = [code for code, words in _CODES.items() if any(word in text for word in words)]
         if isinstance(e, OSError) or spelled:
             code = e.errno if isinstance(e, OSError) and e.errno else (spelled or [None])[0]
@@ -211,6 +217,9 @@ def reported(own: bool = False) -> Iterator[None]:
     def end(line: str, status: int) -> None:
         if line:
             print(line, file=sys.stderr, flush=True)
+        if own and "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
+            sys.stdout.flush()
+            os._exit(status)  # Python's own end would wait for the other processes
         if own:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.exit(status)

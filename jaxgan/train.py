@@ -224,7 +224,7 @@ def begin(
             for line in recipe_lines(method, cfg, data):
                 print(line)
             devices = devices_for(next(iter(configs.values())), loop, data)
-        _check_alike(configs, loop, data)
+        check_alike(configs, loop, data)
         hold = processes.from_first(lambda: hold_for(loop, data, devices))
         with processes.all_or_none():
             programs = programs_of(method, configs.values(), loop, data, devices, hold=hold)
@@ -240,7 +240,7 @@ def begin(
         return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
 
 
-def _check_alike(configs: dict, loop: Loop, data: Dataset) -> None:
+def check_alike(configs: dict, loop: Loop, data: Dataset) -> None:
     """Raises InputError unless all processes train one model, in one way, on one set."""
     if processes.count() == 1:
         return
@@ -339,7 +339,7 @@ def go_on(
 ) -> dict:
     """Goes on with the lanes below a folder, whose config.json are the runs, under new configs."""
     paths = {name: root / name for name in runs}
-    _check_alike(configs, loop, data)
+    check_alike(configs, loop, data)
     for name, cfg in configs.items():
         run.checked(runs[name], data)
         if (step := max(records.checkpoints(paths[name]), default=0)) > cfg.steps:

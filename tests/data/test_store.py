@@ -1,0 +1,67 @@
+import os
+
+import numpy as np
+import pytest
+
+from jaxgan import memory
+from jaxgan.config import InputError
+from jaxgan.data import Dataset, store
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """A machine with 1000 bytes of memory left."""
+    monkeypatch.setattr(memory, "free", lambda device=None: 1000)
+
+
+def test_what_fits_is_in_memory():
+    x = store.empty((10, 3), np.uint8, "examples")
+    assert not store.in_file(x)
+    assert (x.shape, x.dtype) == ((10, 3), np.uint8)
+
+
+def test_what_does_not_fit_is_in_a_file_without_a_name(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    x = store.empty((100, 30), np.uint8, "examples")
+    assert all(map(store.in_file, (x, x[5:7], np.asarray(x))))
+    x[:] = np.arange(3000).reshape(100, 30) % 251
+    assert os.listdir(tmp_path) == []
+    np.testing.assert_array_equal(x[[99, 3]], (np.arange(3000).reshape(100, 30) % 251)[[99, 3]])
+
+
+def test_half_of_what_is_free_is_the_bound(little):
+    assert not store.in_file(store.empty((500,), np.uint8, "examples"))
+    assert store.in_file(store.empty((501,), np.uint8, "examples"))
+
+
+def test_rows_are_taken_block_by_block(little, monkeypatch):
+    monkeypatch.setattr(store, "BLOCK", 64)
+    x = np.arange(4000, dtype=np.uint16).reshape(400, 10)
+    rows = np.random.default_rng(0).permutation(400)[:333]
+    found = store.take(x, rows, "examples")
+    assert store.in_file(found)
+    np.testing.assert_array_equal(found, x[rows])
+    np.testing.assert_array_equal(store.take(x, slice(3, 9), "examples"), x[3:9])
+
+
+def test_a_disk_that_is_too_small_is_told_with_both_rooms(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"7 images would take .* TiB: 1e\+03 bytes of memory and .* of .* are free"
+    ):
+        store.empty((10**15,), np.uint8, "7 images")
+
+
+def test_a_folder_that_cannot_be_written_is_told(little, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="cannot be made"):
+        store.empty((5000,), np.uint8, "7 images")
+
+
+def test_a_set_in_a_file_is_the_set_in_memory(little):
+    x = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8)
+    one, other = Dataset("x", {"image": x}), Dataset("x", {"image": store.take(x, np.arange(50), "x")})
+    assert store.in_file(other["image"])
+    assert one.digest == other.digest
+    np.testing.assert_array_equal(one.examples(9)["image"], other.examples(9)["image"])
