@@ -398,6 +398,7 @@ def list_runs(args: List) -> None:
 def evaluate_run(args: Evaluate, options) -> None:
     """`jaxgan evaluate`."""
     from jaxgan import evaluate, run
+    from jaxgan.data import bad_examples
 
     check(args)
     check(options)
@@ -416,7 +417,8 @@ def evaluate_run(args: Evaluate, options) -> None:
     evaluate.chosen(args.run, args.checkpoint)
 
     def of(**changes):
-        return kind.load(dataclasses.replace(cfg, **changes), data_dir)
+        with bad_examples(record["loop"].get("on_bad_example", "raise")):
+            return kind.load(dataclasses.replace(cfg, **changes), data_dir)
 
     if args.split and not hasattr(cfg, "split"):
         raise InputError(f"--split {args.split}: {record['data']['name']} has no splits")

@@ -29,7 +29,7 @@ import numpy as np
 
 from jaxgan import cache, kinds, methods, origin, records
 from jaxgan.config import InputError, first_difference, from_dict
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, bad_examples
 from jaxgan.kinds import Kind
 
 
@@ -220,7 +220,8 @@ def dataset(
       InputError: if it cannot be read, or its contents are no longer those.
     """
     of, cfg = method(record, path)
-    found = of.kind.load(at(record, cfg, data), data_dir or record["loop"]["data_dir"])
+    with bad_examples(record["loop"].get("on_bad_example", "raise")):
+        found = of.kind.load(at(record, cfg, data), data_dir or record["loop"]["data_dir"])
     return checked(record, found)
 
 

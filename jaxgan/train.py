@@ -40,7 +40,7 @@ from jaxgan import (
     troubles,
 )
 from jaxgan.config import Count, InputError, Natural, Processes, check, from_dict
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, bad_examples
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
 from jaxgan.program import Program
@@ -68,6 +68,7 @@ class Loop:
     keep: Count = 3  # of the newest checkpoints
     devices: Natural = 0  # how many of this machine's devices to use; 0: all, and of all processes
     accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
+    on_bad_example: Literal["raise", "skip"] = "raise"  # what becomes of files that cannot be read
     cache: bool = True  # keep compiled programs for later runs, in the user's cache folder
     hold: Literal["auto", "copy", "shard", "stream"] = "auto"
     """where the data are: a copy on each device, a part on each, or on the host, from which each chunk of
@@ -190,7 +191,7 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     method = methods.method_of(module, kind)
     name = loop.name or processes.from_first(lambda: f"{datetime.now():%Y%m%d-%H%M%S}")
     root = Path(loop.out) / methods.name_of(experiment) / name
-    with processes.quiet(), processes.all_or_none():
+    with processes.quiet(), processes.all_or_none(), bad_examples(loop.on_bad_example):
         data = kind.load(method.complete(cfg), loop.data_dir)
     return begin(method, experiment, cfg, loop, data, root, kept_text(module))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxgan import memory
 from jaxgan.config import InputError
-from jaxgan.data import drawings, files, pairs, shapes, sources
+from jaxgan.data import drawings, files, pairs, shapes, sources, store
 from jaxgan.data.dataset import Dataset
 
 FEWEST = 4  # images of each domain, trained on and held out
@@ -60,8 +60,8 @@ def _folders(root: Path, fit, held_out: int) -> tuple[dict, dict, list[str]]:
 
     def read(name: str):
         found = files.read(names[name], fit)
-        lines = [*found.told, *sources.resized(found.size, found.images[0].shape[0])]
-        return np.stack(found.images), [f"{names[name].name}: {line}" for line in lines]
+        lines = [*found.told, *sources.resized(found.size, found.images.shape[1])]
+        return found.images, [f"{names[name].name}: {line}" for line in lines]
 
     (a, told), (b, more) = map(read, own)
     if {"testa", "testb"} <= set(names):
@@ -73,7 +73,8 @@ def _folders(root: Path, fit, held_out: int) -> tuple[dict, dict, list[str]]:
         return {"a": a, "b": b}, {"a": c[:n], "b": d[:n]}, told
     order = [np.random.default_rng(0).permutation(len(x)) for x in (a, b)]
     held = {k: x[rows[:held_out]] for k, x, rows in zip("ab", (a, b), order, strict=True)}
-    kept = {k: x[rows[held_out:]] for k, x, rows in zip("ab", (a, b), order, strict=True)}
+    what = f"the images of {root}"
+    kept = {k: store.take(x, rows[held_out:], what) for k, x, rows in zip("ab", (a, b), order, strict=True)}
     return kept, held, told + more
 
 
@@ -115,7 +116,10 @@ def load(
         ]
         order = [np.random.default_rng(0).permutation(len(x["image"])) for x in sets]
         kept, held = (
-            {k: x["image"][rows[part]] for k, x, rows in zip("ab", sets, order, strict=True)}
+            {
+                k: store.take(x["image"], rows[part], x.name)
+                for k, x, rows in zip("ab", sets, order, strict=True)
+            }
             for part in (slice(held_out, None), slice(held_out))
         )
         told, partners = [f"{x.name}: {line}" for x in sets for line in x.remarks], False

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from natsort import natsort_keygen, ns
 from PIL import ExifTags, Image, ImageOps
-from tqdm import tqdm
 
 from jaxgan.config import InputError
+from jaxgan.data.reading import Example, gathered
 
 SPLITS = {
     "train": ("train", "training"),
@@ -36,11 +36,12 @@ BACKGROUND = 255  # of what is transparent: white, as on a page
 class Read(NamedTuple):
     """Images as they were read."""
 
-    images: list[np.ndarray]  # uint8[S, S, 1 or 3] each
+    images: np.ndarray  # uint8[N, S, S, 1 or 3]
     size: tuple[int, int]  # width and height that they had
     label: Sequence[int] | None = None
     classes: tuple[str, ...] = ()
     told: Sequence[str] = ()  # lines on what was left out or changed
+    kept: np.ndarray | None = None  # which of the files they are, i64[N], where some could not be read
 
 
 natural = natsort_keygen(alg=ns.PATH)  # 2 before 11
@@ -180,23 +181,25 @@ def label_map(image: Image.Image) -> Image.Image:
     return Image.fromarray(numbers)
 
 
-def _read(path: Path, seen: Counter, view) -> Image.Image:
-    """The image in a file, and in `seen` what was done to it."""
+def _opened(path: Path, view) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image in a file, and what was done to it."""
     with Image.open(path) as image:
+        if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"its header says {image.width}x{image.height}, which is no image to train on")
         image.load()
-        if view is not viewed:
-            return view(image)
-        if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
-            seen["are transparent in parts, and taken as on white"] += 1
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            seen["are turned upright, as their EXIF has it"] += 1
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            seen["have several frames, of which the first is taken"] += 1
-        return view(image)
+        seen = []
+        if view is viewed:
+            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+                seen.append("are transparent in parts, and taken as on white")
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                seen.append("are turned upright, as their EXIF has it")
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                seen.append("have several frames, of which the first is taken")
+        return view(image), tuple(seen)
 
 
 def read(root: Path, fit, view=viewed) -> Read:
-    """The images below a folder, one by one.
+    """The images below a folder.
 
     Args:
       fit: a `sources.Fit`.
@@ -207,26 +210,25 @@ def read(root: Path, fit, view=viewed) -> Read:
     """
     files, told = found(root)
     classes, label, more = _classes(root, files)
-    seen, arrays, bad, sizes = Counter(), [], [], {}
-    for path in tqdm(files, "reading", unit="image", leave=False, delay=1, disable=None):
-        name = str(path.relative_to(root))
-        try:
-            image = _read(path, seen, view)
-        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as e:
-            bad.append(f"{name}: {str(e).partition(chr(10))[0]}")
-            continue
-        sizes.setdefault(image.size, []).append(name)
-        if not arrays:
+    checked = []
+
+    def one(i: int) -> Example:
+        image, seen = _opened(files[i], view)
+        if not checked:
             fit.check_room(image, len(files))
-        if len(sizes) == 1:
-            arrays.append(fit(image))
-    if bad:
-        raise InputError(
-            f"{len(bad)} of {len(files)} images in {root} cannot be read ({bad[0]}); repair or remove"
-        )
-    if len(sizes) > 1:
-        a, b = sorted(sizes.items(), key=lambda item: -len(item[1]))[:2]
-        sized = [f"{len(names)} images are {w}x{h} ({names[0]})" for (w, h), names in (a, b)]
-        raise InputError(f"folder:{root}: {' and '.join(sized)}; make all images one size first")
-    told += more + [f"{n} of {len(files)} images {what}" for what, n in seen.items()]
-    return Read(arrays, next(iter(sizes)), label, classes, told)
+            checked.append(True)
+        return Example(fit(image), image.size, seen)
+
+    own = gathered(
+        len(files),
+        one,
+        where=f"folder:{root}",
+        what=lambda image: fit.told(image, len(files)),
+        name=lambda i: str(files[i].relative_to(root)),
+    )
+    if len(own.kept) < len(files):
+        label = [label[i] for i in own.kept] if classes else label
+        if gone := sorted(set(range(len(classes))) - set(label)):
+            raise InputError(f"--data folder:{root}: of the class {classes[gone[0]]} no image can be read")
+    told += [*more, *own.told, *(f"{n} of {len(files)} images {what}" for what, n in own.seen.items())]
+    return Read(own.images, own.size, label, classes, told, own.kept)

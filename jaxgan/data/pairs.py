@@ -13,7 +13,7 @@ from PIL import Image
 
 from jaxgan import memory
 from jaxgan.config import InputError
-from jaxgan.data import drawings, files, shapes, sources, tasks
+from jaxgan.data import drawings, files, shapes, sources, store, tasks
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.sources import Fit
 
@@ -31,6 +31,9 @@ class _Halves(Fit):
                 f"--data {self.name}: images of {first.width}x{first.height} are not two of one width, A|B"
             )
         super().check_room(first.crop((0, 0, first.width // 2, first.height)), 2 * n)
+
+    def told(self, image: np.ndarray, n: int) -> str:
+        return f"{2 * n} images of {self.name} in {image.shape[0]}x{image.shape[0]}"
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         middle = image.width // 2
@@ -73,13 +76,18 @@ def _folder(root: Path, fit: Fit, labels: int | None) -> tuple[np.ndarray, np.nd
         told += [
             f"{side}: {line}"
             for side, own in zip(SIDES, read, strict=True)
-            for line in sources.resized(own.size, own.images[0].shape[0])
+            for line in sources.resized(own.size, own.images.shape[1])
         ]
-        return *(np.stack(own.images) for own in read), told
+        a, b = read
+        both, of_a, of_b = np.intersect1d(a.kept, b.kept, return_indices=True)
+        if len(both) < max(len(a.kept), len(b.kept)):
+            told.append(f"{len(both)} pairs are left, of which both images can be read")
+            a, b = a._replace(images=a.images[of_a]), b._replace(images=b.images[of_b])
+        return a.images, b.images, told
     if labels is not None:
         raise InputError(f"--data folder:{root}: label maps are in a folder A, their images in a folder B")
     read = files.read(root, _Halves(*fit))
-    both = np.stack(read.images)
+    both = read.images
     side = both.shape[1]
     width, height = read.size
     told = [*read.told, *sources.resized((width // 2, height), side)]
@@ -108,7 +116,7 @@ def arrays_of(
         raise InputError(
             f"{path}: there are {len(a.images)} of {parts[0]!r} and {len(b.images)} of {parts[1]!r}"
         )
-    arrays = {side: np.stack(own.images) for side, own in read.items()}
+    arrays = {side: own.images for side, own in read.items()}
     told += sources.resized(a.size, arrays["A"].shape[1])
     classes = ()
     if "label" in found:
@@ -275,7 +283,11 @@ def load(
             f"--held-out {held_out}: of {n} pairs at least {FEWEST} are held out, and as many trained on"
         )
     order = np.random.default_rng(0).permutation(n)
-    kept, held = ({k: x[rows] for k, x in whole.items()} for rows in (order[held_out:], order[:held_out]))
+    what = f"the pairs of {spec}"
+    kept, held = (
+        {k: store.take(x, rows, what) for k, x in whole.items()}
+        for rows in (order[held_out:], order[:held_out])
+    )
     facts = {
         "images": spec,
         "channels": answer.shape[-1],

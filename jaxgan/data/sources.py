@@ -5,20 +5,20 @@ import dataclasses
 import importlib.util
 import logging
 import math
+import struct
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from jaxgan import memory
 from jaxgan.config import InputError, nearest
-from jaxgan.data import files
+from jaxgan.data import files, store
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.files import Read
+from jaxgan.data.reading import Example, gathered
 
 KINDS = ("digits", "tfds:NAME", "folder:PATH", "npz:PATH")
 
@@ -88,16 +88,17 @@ def load(
     else:
         hint = nearest(spec, ["digits", "tfds", "folder", "npz"])
         raise InputError(f"--data {spec!r} is not one of {', '.join(KINDS)}{hint}")
-    told = [*chosen, *read.told, *resized(read.size, read.images[0].shape[0])]
+    told = [*chosen, *read.told, *resized(read.size, read.images.shape[1])]
     label, classes = read.label, read.classes
     if len(classes) == 1:
         told.append(f"all images are of one class, {classes[0]}: a set of one class has no labels")
     if len(classes) < 2:
         label, classes = None, ()
-    colours = max(x.shape[-1] for x in read.images)
-    images = [np.repeat(x, colours // x.shape[-1], -1) for x in read.images]
-    found = image_set(name, np.stack(images), label, classes, told)
-    read_size = len(images) * math.prod(read.size) * colours
+    if store.in_file(read.images):
+        size = memory.told(read.images.nbytes)
+        told.append(f"{size} of images are too many for the memory: they are in a file while this runs")
+    found = image_set(name, read.images, label, classes, told)
+    read_size = len(read.images) * math.prod(read.size) * read.images.shape[-1]
     return dataclasses.replace(
         found, read=read_size, resized=_how_resized(read.size, found["image"].shape[1])
     )
@@ -110,11 +111,17 @@ class Fit(NamedTuple):
     channels: int | None  # None: an image's own
     name: str  # of the set
 
+    def told(self, image: np.ndarray, n: int) -> str:
+        """n images like this one, as it is kept, for what is said."""
+        return f"{n} images of {self.name} in {image.shape[1]}x{image.shape[0]}"
+
     def check_room(self, first: Image.Image, n: int) -> None:
-        """Raises InputError if there is no room for n images like the first, read and then in an array."""
+        """Raises InputError if there is no room for n images like the first, or for itself."""
         size = self.size or min(first.size)
         values = size**2 * (self.channels or len(first.getbands()))
-        memory.require(2 * n * values, f"{n} images of {self.name} in {size}x{size}")
+        what = f"{n} images of {self.name} in {size}x{size}"
+        store.fits(n * values, what)
+        memory.require(2 * values, f"each of {what}")
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """uint8[S, S, channels] of an image, L or RGB."""
@@ -146,14 +153,20 @@ def _how_resized(size: tuple[int, int], to: int) -> str:
     return f"{'cropped' if min(size) == to else 'resized (bicubic)'} from {cut}{size[0]}x{size[1]}"
 
 
-def _progress(items: Iterable, total: int) -> Iterable:
-    return tqdm(items, desc="reading", total=total, unit="image", leave=False, delay=1, disable=None)
-
-
-def _fitted(images: np.ndarray, fit: Fit) -> list[np.ndarray]:
+def _fitted(images: np.ndarray, fit: Fit) -> np.ndarray:
     """Images uint8[N, H, W] or [N, H, W, 3] as they are kept."""
-    fit.check_room(Image.fromarray(images[0]), len(images))
-    return [fit(Image.fromarray(x)) for x in _progress(images, len(images))]
+    first, n = Image.fromarray(images[0]), len(images)
+    if type(fit) is Fit and fit.channels in (None, len(first.getbands())):
+        if first.size == (fit.size or first.height,) * 2:
+            return images.reshape(*images.shape[:3], -1)  # as they are, in memory or in a file
+    fit.check_room(first, n)
+
+    def one(i: int) -> Example:
+        image = Image.fromarray(images[i])
+        return Example(fit(image), image.size)
+
+    of = fit.name
+    return gathered(n, one, where=of, what=lambda x: fit.told(x, n), name=lambda i: f"image {i}").images
 
 
 def _digits(fit: Fit) -> Read:
@@ -208,33 +221,35 @@ def _tfds(name: str, split: str, data_dir: str | None, fit: Fit) -> Read:
         if not images_of:
             raise InputError(f"--data tfds:{name} has no images, but {', '.join(features)}")
         source = builder.as_data_source(split=split)
-        blocks = (range(i, min(i + 1000, len(source))) for i in range(0, len(source), 1000))
-        items = (item for block in blocks for item in source.__getitems__(block))
-        images, label, first = [], [], None
-        for i, item in enumerate(_progress(items, len(source))):
+        if not len(source):
+            raise InputError(f"--data tfds:{name} has no examples in {split}")
+        label, checked = np.zeros(len(source), np.int64), []
+
+        def one(i: int) -> Example:
+            item = source[i]
             image = item[images_of[0]]
             if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
                 what = f"{image.dtype}{list(image.shape)}"
                 raise InputError(f"--data tfds:{name}: images are {what}; they must be 8-bit grey or RGB")
-            first = first or image.shape
-            _same_size(f"tfds:{name}", f"example {i}", image.shape[1::-1], "example 0", first[1::-1])
-            grey = image[..., 0] if image.shape[-1] == 1 else image
-            if i == 0:
-                fit.check_room(Image.fromarray(grey), len(source))
-            images.append(fit(Image.fromarray(grey)))
-            label += [item[key] for key in labels_of[:1]]
-    if not images:
-        raise InputError(f"--data tfds:{name} has no examples in {split}")
-    if label and min(label) < 0:
+            seen = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+            if not checked:
+                fit.check_room(seen, len(source))
+                checked.append(True)
+            label[i : i + 1] = [item[key] for key in labels_of[:1]] or 0
+            return Example(fit(seen), seen.size)
+
+        own = gathered(
+            len(source),
+            one,
+            where=f"tfds:{name}",
+            what=lambda image: fit.told(image, len(source)),
+            name=lambda i: f"example {i}",
+        )
+    label = label[own.kept] if labels_of else None
+    if labels_of and label.min() < 0:
         raise InputError(f"--data tfds:{name}: {split} has examples without a label; choose another --split")
     classes = tuple(features[labels_of[0]].names) if labels_of else ()
-    return Read(images, first[1::-1], label or None, classes)
-
-
-def _same_size(where: str, name: str, size: tuple, first_name: str, first_size: tuple) -> None:
-    if size != first_size:
-        a, b = ("x".join(map(str, x)) for x in (first_size, size))
-        raise InputError(f"{where}: {name} is {b} and {first_name} {a}; make all images one size first")
+    return Read(own.images, own.size, label, classes, own.told)
 
 
 def _claims(path: Path) -> dict[str, tuple[tuple, np.dtype]]:
@@ -253,24 +268,77 @@ def _claims(path: Path) -> dict[str, tuple[tuple, np.dtype]]:
     return found
 
 
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of an .npz file that is too large for the memory: where it lies if it is not compressed, else
+    in a file of its own."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
+        header = file.tell()
+        if fortran:
+            raise ValueError(f"{name!r} is in Fortran's order: save it by np.ascontiguousarray")
+        if entry.compress_type == zipfile.ZIP_STORED:
+            with open(archive.filename, "rb") as raw:
+                raw.seek(entry.header_offset + 26)  # the lengths of its name and of what else is known
+                start = entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4))) + header
+            return np.memmap(archive.filename, dtype, "r", start, shape)
+        made = store.empty(shape, dtype, f"{name!r} of {archive.filename}")
+        left = memoryview(made.reshape(-1).view(np.uint8))
+        while left:
+            got = file.readinto(left[: store.BLOCK])
+            if not got:
+                raise ValueError(f"{entry.filename} ends too early")
+            left = left[got:]
+        return made
+
+
+def _of_file(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, but for those of objects.
 
     Raises:
-      InputError: if there is none, it cannot be read, or there is no room for it.
+      InputError: if it cannot be read, or there is no room for it.
     """
-    if not path.is_file():
-        raise InputError(f"--data npz:{path} is not a file")
     try:
-        claims = _claims(path)
+        claims = {name: own for name, own in _claims(path).items() if not own[1].hasobject}
         needed = sum(math.prod(shape) * dtype.itemsize for shape, dtype in claims.values())
-        memory.require(needed, f"npz:{path}")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as f:
-            return {name: f[name] for name, (_, dtype) in claims.items() if not dtype.hasobject}
+        if 2 * needed <= memory.free():
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as f:
+                return {name: f[name] for name in claims}
+        with zipfile.ZipFile(path) as archive:
+            return {name: _member(archive, name) for name in claims}
     except InputError:
         raise
     except Exception as e:  # what a damaged file raises depends on where it is damaged
         raise InputError(f"{path} cannot be read as an .npz file ({_line(e)})") from None
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, but for those of objects; of a folder of such files those of all, one after
+    another in the natural order of their names.
+
+    Raises:
+      InputError: if there is none, it cannot be read, there is no room for it, or parts do not go together.
+    """
+    if path.is_file():
+        return _of_file(path)
+    parts = sorted(path.glob("*.npz"), key=files.natural) if path.is_dir() else []
+    if not parts:
+        raise InputError(f"--data npz:{path} is not a file" + ", and holds none" * path.is_dir())
+    read = [_of_file(part) for part in parts]
+    found = {}
+    for name, first in read[0].items():
+        for part, own in zip(parts, read, strict=True):
+            x = own.get(name, np.empty(0))
+            if own.keys() != read[0].keys() or (x.dtype, x.shape[1:]) != (first.dtype, first.shape[1:]):
+                raise InputError(f"{part} and {parts[0]} have other arrays, or of other shapes or types")
+        if name == "classes":
+            if not all(np.array_equal(own[name], first) for own in read):
+                raise InputError(f"the files of {path} have several lists of 'classes'; make them one")
+            found[name] = first
+        else:
+            found[name] = store.joined([own[name] for own in read], f"{name!r} of {path}")
+    return found
 
 
 def _line(e: Exception) -> str:

@@ -26,32 +26,45 @@ def in_file(x: np.ndarray) -> bool:
     return False
 
 
-def empty(shape: tuple[int, ...], dtype, what: str) -> np.ndarray:
-    """An array to be filled, in memory, or in a file if it would take more than half of what is free.
+def fits(size: int, what: str) -> bool:
+    """Whether so many bytes go into memory, and not into a file: they take no more than half of what is free.
 
     Args:
       what: the examples, for what is said.
 
     Raises:
-      InputError: if there is no room for it in either.
+      InputError: if there is no room for them in either.
     """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
     if 2 * size <= (free := memory.free()):
-        return np.empty(shape, dtype)
-    folder, told = cache.folder(), f"{what} would take {memory.told(size)}: {memory.told(free)} of memory"
+        return True
+    folder = cache.folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(folder).free
-        if size > room:
-            raise InputError(
-                f"{told} and {memory.told(room)} of {folder} are free; make room there, set JAXGAN_CACHE to "
-                "another folder, or ask for less"
-            )
-        with tempfile.TemporaryFile(dir=folder) as file:
+    except OSError as e:
+        raise InputError(
+            f"{what} would take {memory.told(size)}: {memory.told(free)} of memory are free, and a file in "
+            f"{folder} cannot be made ({e.strerror})"
+        ) from None
+    if size > room:
+        raise InputError(
+            f"{what} would take {memory.told(size)}: {memory.told(free)} of memory and {memory.told(room)} "
+            f"of {folder} are free; make room there, set JAXGAN_CACHE to another folder, or ask for less"
+        )
+    return False
+
+
+def empty(shape: tuple[int, ...], dtype, what: str) -> np.ndarray:
+    """An array to be filled, in memory, or in a file where `fits` has it there; it raises as that does."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if fits(size, what):
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=cache.folder()) as file:
             os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as e:
-        raise InputError(f"{told} are free, and a file in {folder} cannot be made ({e.strerror})") from None
+        raise InputError(f"{what}: a file in {cache.folder()} cannot be made ({e.strerror})") from None
 
 
 def take(x: np.ndarray, rows, what: str) -> np.ndarray:
@@ -61,4 +74,17 @@ def take(x: np.ndarray, rows, what: str) -> np.ndarray:
     each = max(1, BLOCK // max(1, x[:1].nbytes))
     for first in range(0, len(rows), each):
         made[first : first + each] = x[rows[first : first + each]]
+    return made
+
+
+def joined(parts: list[np.ndarray], what: str) -> np.ndarray:
+    """Arrays one after another, as `empty` has them."""
+    made = empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype, what)
+    first = 0
+    for part in parts:
+        each = max(1, BLOCK // max(1, part[:1].nbytes))
+        for start in range(0, len(part), each):
+            piece = part[start : start + each]
+            made[first + start : first + start + len(piece)] = piece
+        first += len(part)
     return made

@@ -23,6 +23,7 @@ from PIL import Image
 
 from jaxgan import kinds, lanes, memory, methods, origin, program, records, signals, train
 from jaxgan.config import InputError, check, first_difference, from_dict, nearest
+from jaxgan.data import bad_examples
 from jaxgan.kinds import Kind
 from jaxgan.results import Results, chosen
 from jaxgan.signals import Refused, at_once, reported
@@ -196,8 +197,9 @@ def _run(plan: Plan, how: str, module) -> Results:
     plan = plan if before is None else extended(plan, before)
     configs = configs_of(plan)
     first = plan.of((configs or [{}])[0], plan.seeds[0])
-    data = plan.method.kind.load(plan.method.complete(first), plan.loop.data_dir)
-    _check_data(plan, data)
+    with bad_examples(plan.loop.on_bad_example):
+        data = plan.method.kind.load(plan.method.complete(first), plan.loop.data_dir)
+        _check_data(plan, data)
     ready = train.ready(plan.method, {"": first}, data)[""]
     spread = _spread(plan.loop)
     if spread and train.hold_for(plan.loop, data, list(spread)) != "copy":

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from jaxgan.config import InputError
-from jaxgan.data import files, load
+from jaxgan.data import files, load, store
 
 RNG = np.random.default_rng(0)
 
@@ -229,13 +230,15 @@ class TestFiles:
                 load(spec, image_size=10**6)
 
     def test_the_number_of_images_counts(self, tmp_path, monkeypatch):
-        """Room for an image is not room for the set; nothing of it is made before."""
+        """Room for an image is not room for the set, in memory or on the disk; nothing is made before."""
         for i in range(3):
             _save(tmp_path / f"{i}.png")
         monkeypatch.setattr("jaxgan.memory.free", lambda device=None: 10**9)
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**6))
         monkeypatch.setattr("jaxgan.data.sources.Fit.__call__", lambda self, image: pytest.fail("made"))
         with pytest.raises(
-            InputError, match="3 images of folder.* would take 2.24 GiB of memory, and 954 MiB"
+            InputError,
+            match="3 images of folder.* would take 1.12 GiB: 954 MiB of memory and 977 KiB of .* are",
         ):
             load(f"folder:{tmp_path}", image_size=20000)
         with pytest.raises(InputError, match="1797 images of digits in 1000x1000 would take"):
@@ -297,13 +300,46 @@ class TestNpz:
         with pytest.raises(InputError, match="cannot be read as an .npz file .image.npy has another length"):
             load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
 
-    def test_one_that_has_no_room(self, tmp_path, monkeypatch):
-        np.savez_compressed(tmp_path / "a.npz", image=np.zeros((100, 64, 64), np.uint8))
+    @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+    def test_one_that_is_larger_than_the_memory(self, tmp_path, monkeypatch, save):
+        """It is read where it lies; if it is compressed into a file, for which the disk may be too small."""
+        image = RNG.integers(0, 256, (100, 8, 8, 3), np.uint8)
+        save(tmp_path / "a.npz", image=image, label=np.arange(100) % 3, point=np.zeros((4, 2), np.float32))
+        plain = load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
         monkeypatch.setattr("jaxgan.memory.free", lambda device=None: 1000)
+        found = load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+        assert store.in_file(found["image"])
+        assert not store.in_file(plain["image"])
+        assert found.digest == plain.digest
+        assert (
+            "18.8 KiB of images are too many for the memory: they are in a file while this runs"
+            in found.remarks
+        )
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**4))
+        if save is np.savez:
+            assert load(f"npz:{tmp_path / 'a.npz'}", image_size=8).digest == plain.digest
+            return
         with pytest.raises(
-            InputError, match=r"npz:.*a.npz would take 400 KiB of memory, and 1e\+03 bytes are free"
+            InputError, match="'image' of .*a.npz would take 18.8 KiB: 1e.03 bytes of memory and"
         ):
             load(f"npz:{tmp_path / 'a.npz'}", image_size=8)
+
+    def test_a_folder_of_several_is_one_set(self, tmp_path):
+        image, label = RNG.integers(0, 256, (30, 8, 8, 1), np.uint8), np.arange(30) % 3
+        for i, rows in enumerate(np.array_split(np.arange(30), 12)):  # 10 comes after 2
+            np.savez(tmp_path / f"part{i}.npz", image=image[rows], label=label[rows], classes=["a", "b", "c"])
+        data = load(f"npz:{tmp_path}", image_size=8)
+        np.testing.assert_array_equal(data["image"], image)
+        np.testing.assert_array_equal(data["label"], label)
+        assert data.classes == ("a", "b", "c")
+        np.savez(tmp_path / "part3.npz", image=image[:2], label=label[:2], classes=["a", "b", "d"])
+        with pytest.raises(InputError, match="have several lists of 'classes'; make them one"):
+            load(f"npz:{tmp_path}", image_size=8)
+        np.savez(tmp_path / "part3.npz", image=image[:2])
+        with pytest.raises(InputError, match="part3.npz and .*part0.npz have other arrays"):
+            load(f"npz:{tmp_path}", image_size=8)
+        with pytest.raises(InputError, match="is not a file, and holds none"):
+            load(f"npz:{tmp_path.parent}", image_size=8)
 
     def test_objects_are_left_alone(self, tmp_path):
         image = np.zeros((3, 8, 8), np.uint8)
