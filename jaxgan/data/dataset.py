@@ -38,7 +38,8 @@ def _checked(data: str, name: str, x) -> np.ndarray:
     if x.dtype.kind == "f":
         with np.errstate(over="ignore"):
             x = x.astype(np.float32) if x.itemsize > 4 else x
-        if bad := int((~np.isfinite(x.reshape(len(x), -1)).all(1)).sum()):
+        parts = np.array_split(x.reshape(len(x), -1), -(-len(x) // 65536))
+        if bad := sum(int((~np.isfinite(part).all(1)).sum()) for part in parts):
             raise InputError(
                 f"{data}: {name!r} is not finite in {bad} of {len(x)} examples; mend or remove them"
             )

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxgan import plots, troubles
 from jaxgan.config import Count, InputError, Natural, one_of
-from jaxgan.data import Dataset
+from jaxgan.data import Dataset, store
 from jaxgan.data import load as read
 from jaxgan.data.sources import KINDS
 from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, taken
@@ -23,6 +23,7 @@ from jaxgan.troubles import Trouble
 SCORED = 5000  # samples behind a score while training
 MOST = 16  # classes in a grid
 FEWEST = 4  # images that a score takes
+JUDGED_BY = 50_000  # real images that scores compare with, of a set that is kept in a file
 JUDGED = 2000  # samples behind the shares of classes in a report
 SHOWN = 100  # samples in a report at most
 PAIRS = 50  # samples beside their nearest training images there
@@ -236,6 +237,17 @@ def plan(
     return parts, missed
 
 
+def _at_most(data: Dataset) -> Dataset:
+    """The set itself, or of one that is kept in a file `JUDGED_BY` images at random: scores are of these."""
+    if len(data["image"]) <= JUDGED_BY or not store.in_file(data["image"]):
+        return data
+    rows = np.sort(np.random.default_rng(0).permutation(len(data["image"]))[:JUDGED_BY])
+    some = {
+        name: store.take(x, rows, f"{JUDGED_BY} images of {data.name}") for name, x in data.arrays.items()
+    }
+    return dataclasses.replace(data, arrays=some)
+
+
 def judge(
     data: Dataset,
     *,
@@ -253,6 +265,7 @@ def judge(
       n: samples behind a score.
     """
     _check_images(data)
+    data, real = _at_most(data), None if real is None else _at_most(real)
     if options is not None:
         side = data["image"].shape[1]
         if options.image_size not in (None, side):
@@ -352,7 +365,7 @@ def panels(data: Dataset, generator, key, rows) -> list[Panel]:
 
 def _classes(data: Dataset, generator, images, key) -> list[Panel]:
     names, asked = tuple(generator.facts["classes"]), generator.asked is not None
-    of = judges.cached(data)
+    of = judges.cached(_at_most(data))
     seen = judges.judge(of, images)[0].argmax(1)
     shown = min(CLASSES, len(names))
     if asked:

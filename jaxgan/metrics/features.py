@@ -64,11 +64,20 @@ def _raw(images):
     return _flat(images), None
 
 
+def _in_blocks(of: Callable, images) -> np.ndarray:
+    """of(images) a part at a time: pixels as numbers take eight times the memory of the images."""
+    return np.concatenate([of(part) for part in np.array_split(images, -(-len(images) // 1024))])
+
+
 def _cells(images):
-    n, size, _, c = images.shape
+    size = images.shape[1]
     edges = np.linspace(0, size, min(size, 8) + 1).astype(int)
-    x = np.add.reduceat(np.add.reduceat(images / 255.0, edges[:-1], 1), edges[:-1], 2)
-    return (x / np.outer(np.diff(edges), np.diff(edges))[:, :, None]).reshape(n, -1), None
+
+    def means(part):
+        x = np.add.reduceat(np.add.reduceat(part / 255.0, edges[:-1], 1), edges[:-1], 2)
+        return (x / np.outer(np.diff(edges), np.diff(edges))[:, :, None]).reshape(len(part), -1)
+
+    return _in_blocks(means, images), None
 
 
 def projection(width: int = 256, seed: int = 0) -> Features:
@@ -77,7 +86,7 @@ def projection(width: int = 256, seed: int = 0) -> Features:
 
     def of(images):
         matrix = np.random.default_rng(seed).standard_normal((images[0].size, width)) / np.sqrt(width)
-        return _flat(images) @ matrix.astype(np.float32), None
+        return _in_blocks(lambda part: _flat(part) @ matrix.astype(np.float32), images), None
 
     return Features("projection", f"projection v1 to {width} of seed {seed}", of)
 

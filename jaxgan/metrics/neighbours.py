@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 BATCH = 64  # of images that are looked at together
+AT_A_TIME = 512 * 2**20  # bytes of the reference
 
 
 @partial(jax.jit, static_argnames="block")
@@ -34,16 +35,22 @@ def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.nda
     Returns:
       Its index i32[B], and the distance f32[B] between them in units of [0, 1] intensity.
     """
-    n = len(reference)
-    flat = np.reshape(reference, (n, -1))
-    flat = np.concatenate([flat, np.repeat(flat[:1], -n % block, 0)])  # ties go to the first
     query = np.reshape(images, (len(images), -1)).astype(np.float32)
     padded = np.pad(query, [(0, -len(query) % BATCH), (0, 0)])  # one shape, one compile
-    of = jax.device_put(flat)
-    found = [_nearest(part, of, block)[1] for part in padded.reshape(-1, BATCH, padded.shape[1])]
-    index = np.concatenate(jax.device_get(found))[: len(query)]
+    parts = padded.reshape(-1, BATCH, padded.shape[1])
+    best, index = np.full(len(padded), np.inf, np.float32), np.zeros(len(padded), np.int32)
+    each = max(1, AT_A_TIME // (query.shape[1] * block)) * block
+    for start in range(0, len(reference), each):
+        flat = np.reshape(reference[start : start + each], (-1, query.shape[1]))
+        filled = np.concatenate([flat, np.repeat(flat[:1], -len(flat) % block, 0)])  # ties go to the first
+        of = jax.device_put(filled)
+        found = jax.device_get([_nearest(part, of, block) for part in parts])
+        value, where = (np.concatenate(x) for x in zip(*found, strict=True))
+        closer = value < best
+        best, index = np.where(closer, value, best), np.where(closer, start + where, index)
+    index = index[: len(query)].astype(np.int32)
     # From differences: the expanded squares cancel where a sample equals its neighbour.
-    gap = query - flat[index]
+    gap = query - np.reshape(reference[index], (len(query), -1))
     return index, np.sqrt((gap**2).sum(1)) / 255
 
 

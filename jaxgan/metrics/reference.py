@@ -66,9 +66,10 @@ def spread(images, label) -> float:
     x = images.reshape(len(images), -1)
     squares = 0.0
     for c in np.unique(label):
-        own = x[label == c]
-        mean = own.mean(0)
-        squares += sum(np.square(part - mean).sum() for part in np.array_split(own, -(-len(own) // 1024)))
+        own = np.flatnonzero(label == c)
+        parts = np.array_split(own, -(-len(own) // 1024))
+        mean = sum(x[rows].sum(0, dtype=np.float64) for rows in parts) / len(own)
+        squares += sum(np.square(x[rows] - mean).sum() for rows in parts)
     return float(np.sqrt(squares / x.size)) / 255
 
 
