@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from natsort import natsort_keygen, ns
 from PIL import ExifTags, Image, ImageOps
 
 from jaxgan.config import InputError
-from jaxgan.data.reading import Example, gathered
+from jaxgan.data.reading import UNREADABLE, Example, each, gathered
 
 SPLITS = {
     "train": ("train", "training"),
@@ -181,7 +181,7 @@ def label_map(image: Image.Image) -> Image.Image:
     return Image.fromarray(numbers)
 
 
-def _opened(path: Path, view) -> tuple[Image.Image, tuple[str, ...]]:
+def _opened(path: Path | str, view) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in a file, and what was done to it."""
     with Image.open(path) as image:
         if image.width * image.height > Image.MAX_IMAGE_PIXELS:
@@ -198,6 +198,21 @@ def _opened(path: Path, view) -> tuple[Image.Image, tuple[str, ...]]:
         return view(image), tuple(seen)
 
 
+class _Blocks(NamedTuple):
+    """Reads rows of a list of files."""
+
+    files: list[str]  # paths take a hundred times as long to be sent to a process
+    fit: Callable
+    view: Callable
+
+    def __call__(self, rows: range) -> list:
+        return each(rows, self._one)
+
+    def _one(self, i: int) -> Example:
+        image, seen = _opened(self.files[i], self.view)
+        return Example(self.fit(image), image.size, seen)
+
+
 def read(root: Path, fit, view=viewed) -> Read:
     """The images below a folder.
 
@@ -210,18 +225,16 @@ def read(root: Path, fit, view=viewed) -> Read:
     """
     files, told = found(root)
     classes, label, more = _classes(root, files)
-    checked = []
-
-    def one(i: int) -> Example:
-        image, seen = _opened(files[i], view)
-        if not checked:
-            fit.check_room(image, len(files))
-            checked.append(True)
-        return Example(fit(image), image.size, seen)
-
+    for path in files:
+        try:
+            first, _ = _opened(path, view)
+        except UNREADABLE:
+            continue
+        fit.check_room(first, len(files))
+        break
     own = gathered(
         len(files),
-        one,
+        _Blocks([str(file) for file in files], fit, view),
         where=f"folder:{root}",
         what=lambda image: fit.told(image, len(files)),
         name=lambda i: str(files[i].relative_to(root)),

@@ -1,15 +1,21 @@
-"""Many images read at a time, by threads, into one array; what cannot be read is counted and named.
+"""Many images read at a time, by processes, into one array; what cannot be read is counted and named.
 
-Pillow lets other threads run while it decodes, so that they need not be processes, which would take seconds
-to start, would run a script of the user's again, and could die by themselves: 8000 JPEGs of 128x128 were read
-in 1.4 s by two threads, and in 10 s by two processes, of which 8 were their start (2 cores).
+The processes import nothing of the program that started them, which a script without `if __name__ ==
+"__main__"` would otherwise pay for, and end with it, however it ends.
 """
 
+import multiprocessing
 import os
-from collections import Counter
+import signal
+import sys
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +24,11 @@ from tqdm import tqdm
 
 from jaxgan.config import InputError
 from jaxgan.data import store
+from jaxgan.signals import Refused
 
-BLOCK = 64  # images that a thread reads at a time
+BLOCK = 64  # images that a process reads at a time
+MANY = 4000  # images for which processes are started: their start takes a second or two
+MOST = 16  # processes
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError)
 
 _skip: ContextVar[bool] = ContextVar("skip", default=False)
@@ -41,6 +50,7 @@ class Example(NamedTuple):
     image: np.ndarray  # uint8[S, S, 1 or 3]
     size: tuple[int, int]  # the width and height that it had
     seen: tuple[str, ...] = ()  # what was done to it
+    label: int | None = None
 
 
 class Gathered(NamedTuple):
@@ -51,50 +61,103 @@ class Gathered(NamedTuple):
     kept: np.ndarray  # which of those that were asked for they are, i64[N]
     seen: Counter  # of how many what was done to them
     told: list[str]  # a line on what was left out
+    label: np.ndarray  # i64[N], if they have labels
 
 
-def _blocks(n: int, one: Callable[[int], Example]) -> Iterator[list]:
-    """What `one` makes of 0, 1, ... n - 1, or the exception that it raised, in their order, in blocks."""
+def each(rows: range, one: Callable[[int], Example]) -> list:
+    """What `one` makes of each, or the exception that it raised where an image cannot be read."""
+    found = []
+    for i in rows:
+        try:
+            found.append(one(i))
+        except InputError:
+            raise
+        except UNREADABLE as e:
+            found.append(e)
+    return found
 
-    def block(first: int) -> list:
-        found = []
-        for i in range(first, min(first + BLOCK, n)):
-            try:
-                found.append(one(i))
-            except InputError:
-                raise
-            except UNREADABLE as e:
-                found.append(e)
-        return found
 
-    if n <= BLOCK:
-        yield block(0)
+_read: Callable | None = None  # of a process that reads
+
+
+def _begin(read: Callable) -> None:
+    """A process that reads: Ctrl-C is answered by the one that started it, with which it ends."""
+    global _read
+    _read = read
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _block(rows: range) -> list:
+    return _read(rows)
+
+
+@contextmanager
+def _pool(read: Callable, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that do not run the program's main module again."""
+    own = sys.modules["__main__"]
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _begin, (read,))
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        for _ in range(workers):
+            pool.submit(os.getpid)
+    finally:
+        sys.modules["__main__"] = own
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _blocks(n: int, read: Callable[[range], list], apart: bool) -> Iterator[list]:
+    """What `read` makes of 0, 1, ... n - 1, in their order, in blocks; of many in processes, if `apart`."""
+    blocks = [range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
+    workers = min(MOST, os.cpu_count() or 1)
+    if n < MANY or workers == 1 or not apart:
+        yield from map(read, blocks)
         return
-    import grain  # nearly a second
-
-    threads = min(16, os.cpu_count() or 1)
-    starts = grain.MapDataset.source(range(0, n, BLOCK)).map(block)
-    ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    yield from starts.to_iter_dataset(ahead)
+    with _pool(read, workers) as pool:
+        pending = deque()
+        try:
+            for rows in blocks:
+                pending.append(pool.submit(_block, rows))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise Refused(
+                "a process that read images has ended by itself: it was killed, or had too little memory"
+            ) from None
 
 
 def gathered(
-    n: int, one: Callable[[int], Example], *, where: str, what: Callable[[np.ndarray], str], name: Callable
+    n: int,
+    read: Callable[[range], list],
+    *,
+    where: str,
+    what: Callable[[np.ndarray], str],
+    name: Callable,
+    apart: bool = True,
 ) -> Gathered:
     """Reads images.
 
     Args:
-      one: i -> Example; one of `UNREADABLE` if it cannot be read.
+      read: rows -> [Example], or in the place of one that cannot be read the exception; to be pickled.
       where: the set's place, as messages have it.
       what: the first image -> the examples, as a message on their room has them.
       name: i -> the name of an image.
+      apart: whether many are read by other processes, to which `read` is sent.
 
     Raises:
       InputError: if images cannot be read (and are not to be skipped), sizes differ, or there is no room.
+      Refused: if one of those processes is killed.
     """
-    out, kept, bad, sizes, seen = None, [], [], {}, Counter()
+    out, kept, label, bad, sizes, seen = None, [], [], [], {}, Counter()
     with tqdm(total=n, desc="reading", unit="image", leave=False, delay=1, disable=None) as bar:
-        examples = (found for block in _blocks(n, one) for found in block)
+        examples = (found for block in _blocks(n, read, apart) for found in block)
         for i, found in enumerate(examples):
             bar.update()
             if isinstance(found, Exception):
@@ -110,6 +173,7 @@ def gathered(
                 out = _coloured(out, len(kept), what(found.image))
             out[len(kept)] = found.image
             kept.append(i)
+            label += [] if found.label is None else [found.label]
     if bad and (not _skip.get() or out is None):
         i, reason = bad[0]
         raise InputError(
@@ -123,7 +187,7 @@ def gathered(
     if bad:
         each = ", ".join(f"{name(i)}: {reason}" for i, reason in bad[:3]) + (", ..." if bad[3:] else "")
         told = [f"{len(bad)} of {n} images cannot be read, and are left out ({each})"]
-    return Gathered(out[: len(kept)], next(iter(sizes)), np.array(kept), seen, told)
+    return Gathered(out[: len(kept)], next(iter(sizes)), np.array(kept), seen, told, np.array(label))
 
 
 def _coloured(grey: np.ndarray, n: int, what: str) -> np.ndarray:

@@ -1,17 +1,20 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from jaxgan.config import InputError
 from jaxgan.data import bad_examples, domains, load, pairs, reading
-from jaxgan.data.reading import Example, gathered
+from jaxgan.data.reading import Example, each, gathered
 
 N = 3 * reading.BLOCK + 7
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), np.uint8)
 
 
 def _gathered(one, n=N):
-    return gathered(n, one, where="there", what=lambda x: "images", name=lambda i: f"image {i}")
+    read = partial(each, one=one)
+    return gathered(n, read, where="there", what=lambda x: "images", name=lambda i: f"image {i}")
 
 
 def test_they_come_in_their_order():
