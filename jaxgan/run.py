@@ -114,7 +114,7 @@ def create(
             f"{path} already holds a run, of {what}; go on with it by `jaxgan resume {path}`, "
             "or choose another --name"
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and all(map(_unfinished, path.iterdir()))):
         raise InputError(f"{path} exists and is no run's folder; choose another --name")
     try:
         if asked is not None:
@@ -124,6 +124,11 @@ def create(
         write(path, record)
     except OSError as e:
         raise InputError(f"{path} cannot be made ({e.strerror}); choose another --out") from None
+
+
+def _unfinished(file: Path) -> bool:
+    """Whether it is what `create` leaves where it was killed: config.json comes last."""
+    return file.name.startswith(("asked.npz", origin.KEPT, "config.json."))
 
 
 def _to_json(example: dict) -> dict:

@@ -39,7 +39,7 @@ from jaxgan import (
     signals,
     troubles,
 )
-from jaxgan.config import Count, InputError, Natural, Processes, check, from_dict
+from jaxgan.config import Count, InputError, Natural, Processes, check, first_difference, from_dict
 from jaxgan.data import Dataset, bad_examples
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
@@ -55,6 +55,7 @@ class Loop:
     end it early, and `accumulate`, where a layer or loss looks at a batch as a whole."""
 
     name: str | None = None  # of the run's folder OUT/METHOD/NAME; the date and time if not given
+    resume: Literal["never", "auto"] = "never"  # auto: go on with the run of that NAME, if there is one
     out: str = "runs"  # the folder of all runs
     data_dir: str | None = None  # where TFDS sets lie prepared; TFDS's own place if not given
     seeds: Seeds = 1  # runs side by side, with the seed and those after it, each in a folder of its own
@@ -186,6 +187,8 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
     if loop.name is not None and Path(loop.name).name != loop.name:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
+    if loop.resume == "auto" and loop.name is None:
+        raise InputError("--resume auto goes on with the run of a name: give --name NAME")
     module = sys.modules[type(cfg).__module__]
     experiment = methods.experiment_of(type(cfg), kind)
     method = methods.method_of(module, kind)
@@ -230,15 +233,41 @@ def begin(
         with processes.all_or_none():
             programs = programs_of(method, configs.values(), loop, data, devices, hold=hold)
         paths = {name: root / name for name in configs}
-        several = lanes.several(paths)
+        again = loop.resume == "auto"
+        known = processes.from_first(lambda: _known(experiment, paths, configs) if again else [])
         with processes.all_or_none():
-            if several and processes.first():
-                lanes.check_free(root)
             if processes.first():
-                create(method, experiment, paths, configs, loop, data, programs, text)
-            if several and processes.first():
-                lanes.write(root, list(paths))
+                if lanes.several(paths) and not again:
+                    lanes.check_free(root)
+                new = {name: path for name, path in paths.items() if name not in known}
+                create(method, experiment, new, configs, loop, data, programs, text)
+                if lanes.several(paths) and not lanes.read(root):
+                    lanes.write(root, list(paths))
+        if known:
+            runs = {name: records.read(path) for name, path in paths.items()}
+            return go_on(method, root, runs, configs, loop, data)
         return _fit(root, paths, configs, loop, data, programs, dict.fromkeys(paths, False))
+
+
+def _known(experiment: dict, paths: dict[str, Path], configs: dict) -> list[str]:
+    """Which of the runs exist already, to be gone on with.
+
+    Raises:
+      InputError: if one is of another configuration, apart from its number of steps.
+    """
+    found = []
+    for name, path in paths.items():
+        if not (path / "config.json").exists():
+            continue
+        record, cfg = records.read(path), configs[name]
+        mine = records.plain(dataclasses.asdict(cfg)) | {"steps": record["config"]["steps"]}
+        difference = first_difference(mine, record["config"])
+        if record["experiment"]["module"] != experiment["module"]:
+            difference = f"of {methods.name_of(record['experiment'])}"
+        if difference is not None:
+            raise InputError(f"--resume auto: {path} holds another run ({difference}); choose another --name")
+        found.append(name)
+    return found
 
 
 def check_alike(configs: dict, loop: Loop, data: Dataset) -> None:
@@ -316,13 +345,18 @@ def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **
         return _resumed(Path(path), trust, data, changes)
 
 
+def loop_of(recorded: dict) -> Loop:
+    """The loop of a record; what is newer than it is as usual."""
+    return from_dict(Loop, dataclasses.asdict(Loop()) | recorded)
+
+
 def _resumed(root: Path, trust: bool, data: str | None, changes: dict) -> dict:
     processes.check_told()
     paths = {name: root / name for name in lanes.read(root)} or {"": root}
     runs = {name: records.read(p) for name, p in paths.items()}
     record = next(iter(runs.values()))
     changed = {k: v for k, v in changes.items() if k != "steps"}
-    loop = check(dataclasses.replace(from_dict(Loop, record["loop"]), **changed))
+    loop = check(dataclasses.replace(loop_of(record["loop"]), **changed))
     if trust:
         origin.trust(record["experiment"], next(iter(paths.values())))
     configs = {}

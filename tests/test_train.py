@@ -753,3 +753,71 @@ class TestCommand:
         cli.main(["resume", str(whole[0])])
         assert "going on from the checkpoint of step 40" in capsys.readouterr().out
         assert (Path(whole[0]) / "metrics.jsonl").read_bytes() == before
+
+
+class TestResumeAuto:
+    """`--resume auto` starts a run, or goes on with it: a loop around one command is enough."""
+
+    ARGS = ("--width", "4", "--image-size", "8", "--latent", "4", "--batch-size", "8", "--chunk", "5")
+    ARGS += ("--sample-every", "0", "--evaluate-every", "0", "--checkpoint-every", "5")
+
+    def _run(self, out, *more):
+        from experiments import dcgan
+
+        argv = [*self.ARGS, "--out", str(out), "--name", "a", "--resume", "auto", *more]
+        train.main(dcgan.Config, dcgan.make, argv=argv)
+
+    def test_it_starts_and_goes_on(self, tmp_path, capsys, without_curves):
+        self._run(tmp_path, "--steps", "5")
+        assert "going on" not in capsys.readouterr().out
+        self._run(tmp_path, "--steps", "10")
+        assert "going on from the checkpoint of step 5" in capsys.readouterr().out
+        assert records.checkpoints(tmp_path / "dcgan" / "a") == [5, 10]
+        with pytest.raises(SystemExit) as status:
+            self._run(tmp_path, "--steps", "10", "--g-lr", "0.5")
+        assert status.value.code == 2
+        told = capsys.readouterr().err
+        assert "--resume auto: " in told
+        assert "holds another run (g_lr: 0.5, not 0.002); choose another --name" in told
+
+    def test_a_folder_that_was_left_half_made_is_made_anew(self, tmp_path, capsys, without_curves):
+        root = tmp_path / "dcgan" / "a"
+        root.mkdir(parents=True)
+        for name in ("asked.npz", "method.py", "config.json.123"):
+            (root / name).write_bytes(b"cut sh")
+        self._run(tmp_path, "--steps", "5")
+        assert records.checkpoints(root) == [5]
+        (root / "config.json").unlink()
+        (root / "notes.txt").write_text("mine")
+        with pytest.raises(SystemExit):
+            self._run(tmp_path, "--steps", "5")
+        assert "exists and is no run's folder" in capsys.readouterr().err
+
+    def test_lanes_of_which_some_were_made_are_completed(self, tmp_path, capsys, without_curves):
+        self._run(tmp_path, "--steps", "5", "--seeds", "2")
+        root = tmp_path / "dcgan" / "a"
+        (root / "lanes.json").unlink()
+        shutil.rmtree(root / "seed-1")
+        self._run(tmp_path, "--steps", "5", "--seeds", "2")
+        assert "seed-0: going on from the checkpoint of step 5" in capsys.readouterr().out
+        assert records.checkpoints(root / "seed-1") == [5]
+        assert records.lane_names(root) == ["seed-0", "seed-1"]
+
+    def test_it_needs_a_name(self, tmp_path, capsys):
+        from experiments import dcgan
+
+        with pytest.raises(SystemExit) as status:
+            train.main(dcgan.Config, dcgan.make, argv=["--resume", "auto", "--out", str(tmp_path)])
+        assert status.value.code == 2
+        assert "--resume auto goes on with the run of a name: give --name NAME" in capsys.readouterr().err
+
+
+def test_a_run_that_is_older_than_a_flag_goes_on(tmp_path, without_curves):
+    TestResumeAuto()._run(tmp_path, "--steps", "5")
+    root = tmp_path / "dcgan" / "a"
+    record = records.read(root)
+    for name in ("hold", "watchdog", "resume", "on_bad_example"):
+        del record["loop"][name]
+    records.write(root / "config.json", record)
+    train.resume(root, steps=10)
+    assert records.checkpoints(root)[-1] == 10

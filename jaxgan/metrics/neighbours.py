@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 BATCH = 64  # of images that are looked at together
-AT_A_TIME = 512 * 2**20  # bytes of the reference
+AT_A_TIME = 64 * 2**20  # bytes of the reference
 
 
 @partial(jax.jit, static_argnames="block")
@@ -42,8 +42,9 @@ def nearest(images, reference, *, block: int = 1024) -> tuple[np.ndarray, np.nda
     each = max(1, AT_A_TIME // (query.shape[1] * block)) * block
     for start in range(0, len(reference), each):
         flat = np.reshape(reference[start : start + each], (-1, query.shape[1]))
-        filled = np.concatenate([flat, np.repeat(flat[:1], -len(flat) % block, 0)])  # ties go to the first
-        of = jax.device_put(filled)
+        if missing := -len(flat) % block:
+            flat = np.concatenate([flat, np.repeat(flat[:1], missing, 0)])  # ties go to the first
+        of = jax.device_put(flat)
         found = jax.device_get([_nearest(part, of, block) for part in parts])
         value, where = (np.concatenate(x) for x in zip(*found, strict=True))
         closer = value < best

@@ -318,7 +318,7 @@ def resume(root: Path, *, trust: bool = False) -> Results:
     module = origin.module(experiment, root)
     cfg = config_of(before, root)
     loop = dataclasses.replace(
-        from_dict(Loop, before["loop"]), seeds=before["seeds"], out=str(root.absolute().parents[1])
+        train.loop_of(before["loop"]), seeds=before["seeds"], out=str(root.absolute().parents[1])
     )
     options = from_dict(Options, before["options"])
     kind = kinds.default if experiment["kind"] is None else getattr(module, experiment["kind"])
