@@ -1,7 +1,6 @@
 """Checkpoints by orbax: written in the background, the newest few kept, damage noticed."""
 
 import logging
-import shutil
 import sys
 import zlib
 from collections.abc import Callable
@@ -12,7 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.sharding import SingleDeviceSharding
+from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxgan import processes, records
 from jaxgan.config import InputError
@@ -32,15 +33,23 @@ def _quietly() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def manager(folder: Path, keep: int | None) -> ocp.CheckpointManager:
-    """Of the checkpoints in a folder, of which the newest `keep` are kept; all, if it is None."""
+def _place(folder) -> epath.Path:
+    """A folder by its whole name; a bucket's is whole."""
+    return epath.Path(folder) if "://" in str(folder) else epath.Path(Path(folder).absolute())
+
+
+def manager(folder, keep: int | None, keep_every: int = 0) -> ocp.CheckpointManager:
+    """Of the checkpoints in a folder, or a bucket: the newest `keep` are kept (all, if it is None), and one
+    each `keep_every` steps, if that is not 0."""
     _quietly()
-    place = folder.absolute()
+    place = _place(folder)
     # Several managers are at work at a time: of several processes each waits for the same one of the others.
     of = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=f"{zlib.crc32(str(place).encode()):x}")
+    kept = [policies.LatestN(keep), *([policies.EveryNSteps(keep_every)] if keep_every else [])]
+    policy = None if keep is None else policies.AnyPreservationPolicy(kept)
     return ocp.CheckpointManager(
         place,
-        options=ocp.CheckpointManagerOptions(max_to_keep=keep, multiprocessing_options=of),
+        options=ocp.CheckpointManagerOptions(preservation_policy=policy, multiprocessing_options=of),
         item_handlers={
             "state": ocp.StandardCheckpointHandler(),
             "meta": ocp.JsonCheckpointHandler(),
@@ -152,7 +161,7 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     Raises:
       InputError: if the newest is of another network, or every one is damaged.
     """
-    folder, steps = Path(source.directory), source.all_steps()
+    folder, steps = epath.Path(source.directory), source.all_steps()
     if not steps:
         return None
 
@@ -168,8 +177,10 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     processes.check_alike("checkpoints that are whole", f"{int(found[0].step)}")
     for step, reason in damaged.items() if processes.first() else ():
         aside = folder.parent / "damaged" / f"{folder.name}-{step}"
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.move(folder / str(step), aside)
+        if aside.exists():
+            aside.rmtree()
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        (folder / str(step)).rename(aside)
         print(f"checkpoint {step} is damaged and was moved to {aside} ({reason})", file=sys.stderr)
     processes.from_first(lambda: None)  # the others wait until they are
     source.reload()
@@ -177,7 +188,7 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
 
 
 def restore_players(
-    folder: Path, steps: list[int], abstract: GANState, *, critic: bool = False
+    folder, steps: list[int], abstract: GANState, *, critic: bool = False
 ) -> tuple[dict, dict | None, int]:
     """Only what sampling needs, the generator's `Player.averaged`, from the newest of the steps that
     is whole, on one device.
@@ -199,7 +210,7 @@ def restore_players(
     args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)
 
     def read(step):
-        place = (folder / str(step)).absolute()
+        place = _place(folder) / str(step)
         saved = records.meta(place)["leaves"]
         parts = tuple(f"{who}/{part}/" for who, own in wanted.items() for part in own)
         _compare_shapes({path: x for path, x in saved.items() if path.startswith(parts)}, wanted, place)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from jaxgan import (
     checkpoint,
     evaluate,
     methods,
+    origin,
     parallel,
     plots,
     processes,
@@ -140,8 +141,9 @@ def opened(
     numbers = program.numbers(cfg)
     devices, first = list(program.devices), processes.first()
     with contextlib.ExitStack() as stack:
-        latest = stack.enter_context(checkpoint.manager(path / "checkpoints", loop.keep))
-        best = stack.enter_context(checkpoint.manager(path / "best", None))
+        home = records.home(path)
+        latest = stack.enter_context(checkpoint.manager(home / "checkpoints", loop.keep, loop.keep_every))
+        best = stack.enter_context(checkpoint.manager(home / "best", None))
         feed = Feed(dataclasses.replace(program, cfg=cfg), jax.random.key(cfg.seed), everywhere)
         stack.callback(feed.close)
         state = parallel.replicate(program.initial(jax.random.key(cfg.seed), numbers), devices)
@@ -373,8 +375,20 @@ def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
     except FloatingPointError as e:
         raise FloatingPointError(f"the state's {e}", lane.step) from None
     if to is None:
+        _mirror(lane)
         forget_worse(lane)  # the checkpoint before this one is whole now
         lane.kept_best = lane.progress["best_step"]
+
+
+# Kept beside checkpoints that are elsewhere, so that another machine can go on with the run.
+MIRRORED = ["config.json", origin.KEPT, "asked.npz", records.ELSEWHERE, "metrics.jsonl", "scores.json"]
+PICTURES = ["samples.png", "neighbours.png", "curves.png", "samples/animation.gif"]
+
+
+def _mirror(lane: Lane, names: Sequence[str] = ()) -> None:
+    home = records.home(lane.path)
+    if processes.first() and home != lane.path:
+        records.copy([*MIRRORED, *names], lane.path, home)
 
 
 def forget_worse(lane: Lane) -> None:
@@ -400,6 +414,7 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     """The pictures, the curves and the scores of the last state: what scores.json holds now, and by name what
     was found."""
     result, figures = processes.from_first(lambda: _finished(lane))
+    _mirror(lane, PICTURES)
     return result, figures
 
 

@@ -174,9 +174,35 @@ def find(root: Path) -> list[Path]:
     return sorted(found, key=lambda p: (p / "config.json").stat().st_mtime)
 
 
+ELSEWHERE = "checkpoints.url"  # the file of a run whose checkpoints are elsewhere, which says where
+
+
+def home(path: Path):
+    """Where a run's checkpoints are: its folder, or the one of another disk or bucket that it names."""
+    file = Path(path) / ELSEWHERE
+    if not file.is_file():
+        return Path(path)
+    from etils import epath  # reads buckets as folders
+
+    return epath.Path(file.read_text().strip())
+
+
 def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:
     """The steps that a run has checkpoints of, ascending."""
-    return sorted(int(p.name) for p in (path / folder).glob("*") if p.name.isdigit())
+    place = home(path) / folder
+    return sorted(int(p.name) for p in place.glob("*") if p.name.isdigit()) if place.exists() else []
+
+
+def copy(names: list[str], source, target) -> None:
+    """Copies those of some files that are there from one folder, or bucket, to another."""
+    for name in names:
+        if (source / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            content = (source / name).read_bytes()
+            if isinstance(target, Path):
+                cache.write(target / name, content)
+            else:
+                (target / name).write_bytes(content)
 
 
 def meta(checkpoint: Path) -> dict[str, Any]:
@@ -196,7 +222,7 @@ def progress(path: Path) -> dict[str, Any] | None:
     """The host's progress at a run's newest checkpoint of which it can be read; None if there is none."""
     for step in reversed(checkpoints(path)):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            return meta(path / "checkpoints" / str(step))["progress"]
+            return meta(home(path) / "checkpoints" / str(step))["progress"]
     return None
 
 

@@ -69,6 +69,7 @@ def create(
     *,
     program: str,
     text: bytes | None = None,
+    elsewhere: str | None = None,
 ) -> None:
     """Makes a run's folder.
 
@@ -76,6 +77,7 @@ def create(
       asked: as of `Generator`.
       program: a digest of what a step computes.
       text: the method's source, of one that is not installed.
+      elsewhere: where its checkpoints go, if not there.
 
     Raises:
       InputError: if there is a run in it already, of this configuration or of another.
@@ -121,6 +123,8 @@ def create(
             cache.write(path / "asked.npz", content.getvalue())
         if text is not None:
             cache.write(path / origin.KEPT, text)
+        if elsewhere is not None:
+            cache.write(path / records.ELSEWHERE, f"{elsewhere}\n".encode())
         write(path, record)
     except OSError as e:
         raise InputError(f"{path} cannot be made ({e.strerror}); choose another --out") from None
@@ -128,7 +132,7 @@ def create(
 
 def _unfinished(file: Path) -> bool:
     """Whether it is what `create` leaves where it was killed: config.json comes last."""
-    return file.name.startswith(("asked.npz", origin.KEPT, "config.json."))
+    return file.name.startswith(("asked.npz", origin.KEPT, records.ELSEWHERE, "config.json."))
 
 
 def _to_json(example: dict) -> dict:

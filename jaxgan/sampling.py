@@ -353,7 +353,7 @@ def load(
         state = jax.jit(initial, compiler_options=parallel.brief_options(jax.devices()[0]))()
         d = state.d.variables if critic and gan.critic else None
         return Generator(gan, state.g.averaged, **known, step=0, averaged=averaged, d_variables=d)
-    folder = path / ("best" if which == "best" else "checkpoints")
+    folder = records.home(path) / ("best" if which == "best" else "checkpoints")
     found = records.checkpoints(path, folder.name)
     if not found:
         raise InputError(f"{path} has no checkpoint in {folder.name}/ yet")

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import jax
 import tyro
 from annotated_types import Ge, Le
+from etils import epath
 from tqdm import tqdm
 
 from jaxgan import (
@@ -67,6 +68,10 @@ class Loop:
     patience: Natural = 0  # stop after so many scores without a better one; 0: never
     checkpoint_every: Natural = 500  # steps between checkpoints; 0: only at the end
     keep: Count = 3  # of the newest checkpoints
+    keep_every: Natural = 0  # steps of which one checkpoint each is kept for good; 0: none is
+    checkpoints: str | None = None
+    """a folder, or a bucket (gs://...), that checkpoints and what goes on with them are written to, below
+    METHOD/NAME; the run's own folder if not given"""
     devices: Natural = 0  # how many of this machine's devices to use; 0: all, and of all processes
     accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
     on_bad_example: Literal["raise", "skip"] = "raise"  # what becomes of files that cannot be read
@@ -194,9 +199,42 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     method = methods.method_of(module, kind)
     name = loop.name or processes.from_first(lambda: f"{datetime.now():%Y%m%d-%H%M%S}")
     root = Path(loop.out) / methods.name_of(experiment) / name
+    with processes.all_or_none():
+        if loop.resume == "auto" and loop.checkpoints is not None and processes.first():
+            fetch(root, loop)
     with processes.quiet(), processes.all_or_none(), bad_examples(loop.on_bad_example):
         data = kind.load(method.complete(cfg), loop.data_dir)
     return begin(method, experiment, cfg, loop, data, root, kept_text(module))
+
+
+def elsewhere(path: Path, loop: Loop) -> str:
+    """Where the checkpoints of a run are, if not in its folder."""
+    away = (
+        loop.checkpoints if "://" in loop.checkpoints else str(Path(loop.checkpoints).expanduser().absolute())
+    )
+    return f"{away.rstrip('/')}/{path.relative_to(loop.out).as_posix()}"
+
+
+def fetch(root: Path, loop: Loop) -> None:
+    """Takes what a run, or lanes, left beside their checkpoints, to a machine that has nothing of it."""
+    place = epath.Path(elsewhere(root, loop))
+    with _reached(loop):
+        if root.exists() or not place.exists():
+            return
+        print(f"{root} is taken from {place}")
+        records.copy([*lanes.MIRRORED, "lanes.json"], place, root)
+        for name in lanes.read(root):
+            records.copy(lanes.MIRRORED, place / name, root / name)
+
+
+@contextlib.contextmanager
+def _reached(loop: Loop):
+    """What a storage library raises is its own affair: it is told as bad input."""
+    try:
+        yield
+    except Exception as e:
+        line = str(e).partition("\n")[0] or type(e).__name__
+        raise InputError(f"--checkpoints {loop.checkpoints} cannot be reached ({line})") from e
 
 
 def kept_text(module) -> bytes | None:
@@ -243,6 +281,8 @@ def begin(
                 create(method, experiment, new, configs, loop, data, programs, text)
                 if lanes.several(paths) and not lanes.read(root):
                     lanes.write(root, list(paths))
+                    if loop.checkpoints is not None:
+                        records.copy(["lanes.json"], root, epath.Path(elsewhere(root, loop)))
         if known:
             runs = {name: records.read(path) for name, path in paths.items()}
             return go_on(method, root, runs, configs, loop, data)
@@ -323,8 +363,21 @@ def create(
         own = programs(configs[name])
         asked = sampling.asked_of(method.make(own.cfg)[0], method.kind, data)
         alone, devices = dataclasses.replace(loop, seeds=1), list(own.devices)
+        away = None if loop.checkpoints is None else elsewhere(path, loop)
+        if away is not None:
+            with _reached(loop):
+                epath.Path(away).mkdir(parents=True, exist_ok=True)
         run.create(
-            path, experiment, configs[name], alone, data, devices, asked, program=own.digest, text=text
+            path,
+            experiment,
+            configs[name],
+            alone,
+            data,
+            devices,
+            asked,
+            program=own.digest,
+            text=text,
+            elsewhere=away,
         )
 
 

@@ -803,6 +803,42 @@ class TestResumeAuto:
         assert records.checkpoints(root / "seed-1") == [5]
         assert records.lane_names(root) == ["seed-0", "seed-1"]
 
+    @pytest.mark.parametrize("seeds", ["1", "2"])
+    def test_another_machine_goes_on_from_where_the_checkpoints_are(
+        self, tmp_path, capsys, without_curves, seeds
+    ):
+        """The first machine's disk is lost; the run is that of one machine all the same."""
+        away, flags = tmp_path / "bucket", ["--seeds", seeds, "--checkpoints", str(tmp_path / "bucket")]
+        self._run(tmp_path / "one", "--steps", "10", *flags)
+        self._run(tmp_path / "alone", "--steps", "15", "--seeds", seeds)
+        names = ["seed-0", "seed-1"] if seeds == "2" else [""]
+        for name in names:
+            root = tmp_path / "one" / "dcgan" / "a" / name
+            assert not (root / "checkpoints").exists()
+            assert records.checkpoints(root) == [5, 10]
+            assert sampling.load(root).step == 10
+            assert (away / "dcgan" / "a" / name / "samples.png").exists()
+        shutil.rmtree(tmp_path / "one")
+        self._run(tmp_path / "two", "--steps", "15", *flags)
+        said = capsys.readouterr().out
+        assert f"is taken from {away}" in said
+        assert "going on from the checkpoint of step 10" in said
+        for name in names:
+            two, alone = (tmp_path / which / "dcgan" / "a" / name for which in ("two", "alone"))
+            assert (two / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
+
+    def test_a_place_that_cannot_be_reached_is_told(self, tmp_path, capsys):
+        (tmp_path / "file").write_text("")
+        for place in (str(tmp_path / "file"), "gs://no-such-bucket"):
+            with pytest.raises(SystemExit) as status:
+                self._run(tmp_path / "runs", "--steps", "5", "--checkpoints", place)
+            assert status.value.code == 2
+            assert f"--checkpoints {place} cannot be reached (" in capsys.readouterr().err
+
+    def test_some_checkpoints_are_kept_for_good(self, tmp_path, without_curves):
+        self._run(tmp_path, "--steps", "40", "--keep", "2", "--keep-every", "15")
+        assert records.checkpoints(tmp_path / "dcgan" / "a") == [15, 30, 35, 40]
+
     def test_it_needs_a_name(self, tmp_path, capsys):
         from experiments import dcgan
 

@@ -29,6 +29,7 @@ from jaxgan.signals import Refused
 BLOCK = 64  # images that a process reads at a time
 MANY = 4000  # images for which processes are started: their start takes a second or two
 MOST = 16  # processes
+WRITTEN = 4096  # images after which those of a file are written
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError)
 
 _skip: ContextVar[bool] = ContextVar("skip", default=False)
@@ -173,6 +174,8 @@ def gathered(
                 out = _coloured(out, len(kept), what(found.image))
             out[len(kept)] = found.image
             kept.append(i)
+            if len(kept) % WRITTEN == 0:
+                store.written(out)
             label += [] if found.label is None else [found.label]
     if bad and (not _skip.get() or out is None):
         i, reason = bad[0]

@@ -333,6 +333,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
             if not got:
                 raise ValueError(f"{entry.filename} ends too early")
             left = left[got:]
+            store.written(made)
         return made
 
 

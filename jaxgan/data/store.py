@@ -67,6 +67,12 @@ def empty(shape: tuple[int, ...], dtype, what: str) -> np.ndarray:
         raise InputError(f"{what}: a file in {cache.folder()} cannot be made ({e.strerror})") from None
 
 
+def written(x: np.ndarray) -> None:
+    """Has what was put into an array's file go to the disk: until then it is in memory all the same."""
+    if isinstance(x, np.memmap):
+        x.flush()
+
+
 def take(x: np.ndarray, rows, what: str) -> np.ndarray:
     """The rows of an array, as `empty` has them: x[rows]."""
     rows = np.arange(len(x))[rows]
@@ -74,6 +80,7 @@ def take(x: np.ndarray, rows, what: str) -> np.ndarray:
     each = max(1, BLOCK // max(1, x[:1].nbytes))
     for first in range(0, len(rows), each):
         made[first : first + each] = x[rows[first : first + each]]
+        written(made)
     return made
 
 
@@ -86,5 +93,6 @@ def joined(parts: list[np.ndarray], what: str) -> np.ndarray:
         for start in range(0, len(part), each):
             piece = part[start : start + each]
             made[first + start : first + start + len(piece)] = piece
+            written(made)
         first += len(part)
     return made
