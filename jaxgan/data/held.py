@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxgan.data import store
 from jaxgan.data.resident import rows, scaled
 from jaxgan.random import fold
 
@@ -115,6 +116,8 @@ def window(arrays: Mapping, key, first: int, count: int, slot: np.ndarray, *, ba
         places = jnp.asarray(slot.reshape(-1))
         index = np.asarray(_rows_on_host(name, n, batch_size)(key, first, count, places))
         index = index.reshape(count, *slot.shape).swapaxes(0, 1)  # the devices' axis first
+        for x in own.values():
+            store.ahead(x, index)
         return {k: np.take(x, index, 0) for k, x in own.items()}
 
     return {"first": np.full(len(slot), first, np.int32), "rows": _each(arrays, group)}

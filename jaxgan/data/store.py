@@ -5,6 +5,7 @@ none after it, however that ends.
 """
 
 import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -82,6 +83,21 @@ def take(x: np.ndarray, rows, what: str) -> np.ndarray:
         made[first : first + each] = x[rows[first : first + each]]
         written(made)
     return made
+
+
+def ahead(x: np.ndarray, rows: np.ndarray) -> None:
+    """Has the rows of an array in a file read, all at a time, before they are taken one after another."""
+    base = x
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    if base is None or not x.flags.c_contiguous or not hasattr(mmap, "MADV_WILLNEED"):
+        return
+    whole = np.frombuffer(base._mmap, np.uint8)
+    first, size = x.ctypes.data - whole.ctypes.data, x[:1].nbytes
+    for row in np.sort(rows, axis=None).tolist():
+        start = first + row * size
+        page = start - start % mmap.PAGESIZE
+        base._mmap.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
 
 def joined(parts: list[np.ndarray], what: str) -> np.ndarray:

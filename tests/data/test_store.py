@@ -1,3 +1,4 @@
+import mmap
 import os
 
 import numpy as np
@@ -65,3 +66,30 @@ def test_a_set_in_a_file_is_the_set_in_memory(little):
     assert store.in_file(other["image"])
     assert one.digest == other.digest
     np.testing.assert_array_equal(one.examples(9)["image"], other.examples(9)["image"])
+
+
+def test_rows_are_asked_for_before_they_are_taken(monkeypatch):
+    """Those of a part of the file, each from the beginning of its page."""
+    asked = []
+
+    class Spied(mmap.mmap):
+        def madvise(self, *args):
+            asked.append(args)
+
+    memory = Spied(-1, 300 * 5000)
+    part = np.ndarray((200, 5000), np.uint8, memory, 100 * 5000).view(np.memmap)
+    part._mmap = memory
+    store.ahead(part, np.array([[7, 3]]))
+    for (option, start, length), row in zip(asked, (103, 107), strict=True):
+        assert option == mmap.MADV_WILLNEED
+        assert start % mmap.PAGESIZE == 0
+        assert start <= row * 5000 < start + mmap.PAGESIZE
+        assert start + length == (row + 1) * 5000
+    store.ahead(np.zeros((3, 2)), np.array([1]))  # of an array in memory there is nothing to ask for
+
+
+def test_rows_of_a_real_file_may_be_asked_for(little):
+    x = store.empty((300, 5000), np.uint8, "examples")
+    x[:] = 3
+    store.ahead(x[100:], np.array([0, 199, 5]))
+    assert (x == 3).all()
