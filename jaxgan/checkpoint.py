@@ -1,9 +1,10 @@
 """Checkpoints by orbax: written in the background, the newest few kept, damage noticed."""
 
+import contextlib
 import logging
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from etils import epath
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers as policies
 
-from jaxgan import processes, records
+from jaxgan import processes, records, signals
 from jaxgan.config import InputError
 from jaxgan.game import GANState
 
@@ -36,6 +37,18 @@ def _quietly() -> None:
 def _place(folder) -> epath.Path:
     """A folder by its whole name; a bucket's is whole."""
     return epath.Path(folder) if "://" in str(folder) else epath.Path(Path(folder).absolute())
+
+
+@contextlib.contextmanager
+def reached(place) -> Iterator[None]:
+    """What a storage library raises is its own affair: of another folder or a bucket it is told in a line."""
+    try:
+        yield
+    except (FloatingPointError, signals.Refused):
+        raise
+    except Exception as e:
+        line = str(e).strip().partition("\n")[0] or type(e).__name__
+        raise signals.Refused(f"{place} cannot be reached ({line})") from e
 
 
 def manager(folder, keep: int | None, keep_every: int = 0) -> ocp.CheckpointManager:

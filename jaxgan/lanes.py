@@ -370,8 +370,10 @@ def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
     lane.progress["seconds"] = time.monotonic() - lane.began
     lane.rows.flush()
     parallel.assert_replicated(lane.state)
+    home = records.home(lane.path)
     try:
-        checkpoint.save(lane.latest if to is None else to, lane.state, lane.progress)
+        with contextlib.nullcontext() if home == lane.path else checkpoint.reached(home):
+            checkpoint.save(lane.latest if to is None else to, lane.state, lane.progress)
     except FloatingPointError as e:
         raise FloatingPointError(f"the state's {e}", lane.step) from None
     if to is None:
@@ -381,14 +383,15 @@ def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
 
 
 # Kept beside checkpoints that are elsewhere, so that another machine can go on with the run.
-MIRRORED = ["config.json", origin.KEPT, "asked.npz", records.ELSEWHERE, "metrics.jsonl", "scores.json"]
+MIRRORED = [origin.KEPT, "asked.npz", records.ELSEWHERE, "metrics.jsonl", "scores.json", "config.json"]
 PICTURES = ["samples.png", "neighbours.png", "curves.png", "samples/animation.gif"]
 
 
 def _mirror(lane: Lane, names: Sequence[str] = ()) -> None:
     home = records.home(lane.path)
     if processes.first() and home != lane.path:
-        records.copy([*MIRRORED, *names], lane.path, home)
+        with checkpoint.reached(home):
+            records.copy([*names, *MIRRORED], lane.path, home)
 
 
 def forget_worse(lane: Lane) -> None:

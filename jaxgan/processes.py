@@ -61,7 +61,8 @@ def distributed(
       wait: seconds for all processes to come.
 
     Raises:
-      InputError: if JAX has looked for devices before, or the others are not found.
+      InputError: if JAX has looked for devices before, or nothing tells where the others are.
+      Refused: if they have not come in that time.
     """
     if multiprocessing.parent_process() is not None or jax.distributed.is_initialized():
         return  # a worker that reads data imports the main module; it is none of the processes
@@ -84,6 +85,8 @@ def distributed(
         line = str(e).strip().partition("\n")[0]
         if "before any JAX" in line:
             line = "call jaxgan.distributed(), or give --distributed, before anything asks JAX for devices"
+        elif coordinator is not None and isinstance(e, RuntimeError):
+            raise Refused(f"the other processes have not come: {line}") from None
         elif coordinator is None:
             line = f"nothing tells where the other processes are ({line}): give --coordinator's address"
         raise InputError(f"several processes cannot begin: {line}") from None

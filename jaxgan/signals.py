@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 2.0  # seconds in which the main thread may leave by itself: a compilation does not
 
 
@@ -37,6 +37,12 @@ _phases: list[_Phase] = []
 _raised: list[Stopped] = []  # by the main thread, which is on its way out
 
 
+def _answered() -> list[int]:
+    """The signals, but for the end of a terminal where nohup has this process ignore it."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signum for signum in SIGNALS if not (nohup and signum == signal.SIGHUP)]
+
+
 def early() -> None:
     """From now on a signal ends the program by a line, also while it is being imported."""
 
@@ -44,7 +50,7 @@ def early() -> None:
         os.write(2, b"stopped before it began\n")
         os._exit(128 + signum)
 
-    for signum in SIGNALS:
+    for signum in _answered():
         signal.signal(signum, stop)
 
 
@@ -99,7 +105,7 @@ def _watched() -> Iterator[None]:
     thread = threading.Thread(target=_watch, args=(reading,), daemon=True)
     thread.start()
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    handlers = {s: signal.signal(s, _handle) for s in SIGNALS}
+    handlers = {s: signal.signal(s, _handle) for s in _answered()}
     try:
         yield
     finally:

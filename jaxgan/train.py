@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from jaxgan import (
     cache,
+    checkpoint,
     evaluate,
     feed,
     kinds,
@@ -192,6 +193,8 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
     if loop.name is not None and Path(loop.name).name != loop.name:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
+    if "://" in loop.out:
+        raise InputError(f"--out {loop.out} is no folder of this machine; --checkpoints may be a bucket")
     if loop.resume == "auto" and loop.name is None:
         raise InputError("--resume auto goes on with the run of a name: give --name NAME")
     module = sys.modules[type(cfg).__module__]
@@ -212,29 +215,19 @@ def elsewhere(path: Path, loop: Loop) -> str:
     away = (
         loop.checkpoints if "://" in loop.checkpoints else str(Path(loop.checkpoints).expanduser().absolute())
     )
-    return f"{away.rstrip('/')}/{path.relative_to(loop.out).as_posix()}"
+    return f"{away.rstrip('/')}/{path.absolute().relative_to(Path(loop.out).absolute()).as_posix()}"
 
 
 def fetch(root: Path, loop: Loop) -> None:
     """Takes what a run, or lanes, left beside their checkpoints, to a machine that has nothing of it."""
     place = epath.Path(elsewhere(root, loop))
-    with _reached(loop):
-        if root.exists() or not place.exists():
-            return
-        print(f"{root} is taken from {place}")
-        records.copy([*lanes.MIRRORED, "lanes.json"], place, root)
-        for name in lanes.read(root):
-            records.copy(lanes.MIRRORED, place / name, root / name)
-
-
-@contextlib.contextmanager
-def _reached(loop: Loop):
-    """What a storage library raises is its own affair: it is told as bad input."""
-    try:
-        yield
-    except Exception as e:
-        line = str(e).partition("\n")[0] or type(e).__name__
-        raise InputError(f"--checkpoints {loop.checkpoints} cannot be reached ({line})") from e
+    with checkpoint.reached(place):
+        records.copy(["lanes.json"], place, root)
+        for name in lanes.read(root) or [""]:
+            there, here = place / name / "metrics.jsonl", root / name / "metrics.jsonl"
+            if there.exists() and (not here.exists() or len(there.read_bytes()) > here.stat().st_size):
+                print(f"{root / name} is taken from {place / name}")
+                records.copy(lanes.MIRRORED, place / name, root / name)
 
 
 def kept_text(module) -> bytes | None:
@@ -365,7 +358,7 @@ def create(
         alone, devices = dataclasses.replace(loop, seeds=1), list(own.devices)
         away = None if loop.checkpoints is None else elsewhere(path, loop)
         if away is not None:
-            with _reached(loop):
+            with checkpoint.reached(away):
                 epath.Path(away).mkdir(parents=True, exist_ok=True)
         run.create(
             path,
@@ -587,7 +580,7 @@ def fit_lanes(
         return f"stopped at {at}; go on by {how}"
 
     all_lanes: list[Lane] = []
-    with _told_how(how), contextlib.ExitStack() as stack, at_once(where):
+    with _told_how(how, paths.values()), contextlib.ExitStack() as stack, at_once(where):
         with processes.all_or_none():
             for path in paths.values() if processes.first() else ():
                 stack.enter_context(run.locked(path))
@@ -615,14 +608,16 @@ def fit_lanes(
 
 
 @contextlib.contextmanager
-def _told_how(how: str):
+def _told_how(how: str, paths: Iterable[Path]):
     """What the machine refuses is told with how to go on: what was saved is whole."""
     try:
         yield
     except InputError:
         raise
     except Exception as e:
-        if (told := signals.trouble(e)) is None:
+        gone = next((path for path in paths if not (path / "config.json").exists()), None)
+        told = signals.trouble(e) if gone is None else f"{gone} is no longer there; put it back"
+        if told is None:
             raise
         raise signals.Refused(f"{told}, then go on by {how}: what was saved is whole") from e
 

@@ -822,6 +822,7 @@ class TestResumeAuto:
         self._run(tmp_path / "two", "--steps", "15", *flags)
         said = capsys.readouterr().out
         assert f"is taken from {away}" in said
+        assert "damaged" not in said
         assert "going on from the checkpoint of step 10" in said
         for name in names:
             two, alone = (tmp_path / which / "dcgan" / "a" / name for which in ("two", "alone"))
@@ -832,8 +833,12 @@ class TestResumeAuto:
         for place in (str(tmp_path / "file"), "gs://no-such-bucket"):
             with pytest.raises(SystemExit) as status:
                 self._run(tmp_path / "runs", "--steps", "5", "--checkpoints", place)
-            assert status.value.code == 2
-            assert f"--checkpoints {place} cannot be reached (" in capsys.readouterr().err
+            assert status.value.code == 1
+            assert f"{place}/dcgan/a cannot be reached (" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as status:
+            self._run("gs://no-such-bucket", "--steps", "5")
+        assert status.value.code == 2
+        assert "--out gs://no-such-bucket is no folder of this machine" in capsys.readouterr().err
 
     def test_some_checkpoints_are_kept_for_good(self, tmp_path, without_curves):
         self._run(tmp_path, "--steps", "40", "--keep", "2", "--keep-every", "15")

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxgan.data import store
+
 BATCH = 64  # of images that are looked at together
 AT_A_TIME = 64 * 2**20  # bytes of the reference
 
@@ -67,7 +69,7 @@ def yardstick(real, *, held_out: int = 500) -> tuple[np.ndarray, float] | None:
     """
     held_out = min(held_out, max(1, len(real) // 3))
     order = np.random.default_rng(0).permutation(len(real))
-    held, others = real[order[:held_out]], real[order[held_out:]]
+    held, others = real[order[:held_out]], store.take(real, order[held_out:], "real images")
     apart = float(np.median(nearest(held, others)[1]))
     return (others, apart) if apart > 0 else None
 

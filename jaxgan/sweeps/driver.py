@@ -201,6 +201,8 @@ def _run(plan: Plan, how: str, module) -> Results:
         data = plan.method.kind.load(plan.method.complete(first), plan.loop.data_dir)
         _check_data(plan, data)
     ready = train.ready(plan.method, {"": first}, data)[""]
+    if plan.loop.resume != "never":
+        raise InputError("--resume auto is of a run; a sweep of a name goes on wherever it was stopped")
     spread = _spread(plan.loop)
     if spread and train.hold_for(plan.loop, data, list(spread)) != "copy":
         spread = ()  # a lane on each device has all of the data there
