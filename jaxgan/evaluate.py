@@ -149,7 +149,7 @@ def remember(path: Path, found: list[tuple[int | None, Score]], **facts) -> dict
     file = file_of(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     lock_name = f".{file.stem}.lock" if without_run(path) else f"{file.stem}.lock"
-    with file.with_name(lock_name).open("w") as lock:
+    with file.with_name(lock_name).open("a") as lock:  # which empties nothing, if it is a link
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(path)
         placed = {place(record): record for record in known["scores"]}

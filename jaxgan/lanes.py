@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.tree_util import Partial
-from PIL import Image
 from tqdm import tqdm
 
 from jaxgan import (
@@ -35,6 +34,7 @@ from jaxgan import (
     troubles,
 )
 from jaxgan.config import InputError, check
+from jaxgan.data import files
 from jaxgan.feed import Feed
 from jaxgan.game import GANState
 from jaxgan.kinds import Judge, Made
@@ -141,6 +141,7 @@ def opened(
     numbers = program.numbers(cfg)
     devices, first = list(program.devices), processes.first()
     with contextlib.ExitStack() as stack:
+        records.check_home(path)
         home = records.home(path)
         latest = stack.enter_context(checkpoint.manager(home / "checkpoints", loop.keep, loop.keep_every))
         best = stack.enter_context(checkpoint.manager(home / "best", None))
@@ -436,7 +437,9 @@ def _finished(lane: Lane) -> tuple[dict, dict[str, float]]:
     grids = sorted((path / "samples").glob("[0-9]*.png"))
     if grids:
         chosen = np.linspace(0, len(grids) - 1, min(len(grids), FRAMES)).astype(int)
-        plots.animation(path / "samples" / "animation.gif", [Image.open(grids[i]) for i in chosen])
+        frames = [frame for i in chosen if (frame := files.picture(grids[i])) is not None]
+        if frames:
+            plots.animation(path / "samples" / "animation.gif", frames)
     experiment = records.read(path)["experiment"]
     plots.curves(
         path / "curves.png", rows, f"{methods.name_of(experiment)} on {data.name}, {lane.step} steps"

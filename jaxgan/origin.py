@@ -1,5 +1,6 @@
 """Where the code of a run's method is, and whether it may be run: what comes with a folder is not."""
 
+import ast
 import contextlib
 import hashlib
 import importlib
@@ -7,17 +8,19 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
 import jaxgan
-from jaxgan import cache
+from jaxgan import cache, records
 from jaxgan.config import InputError
 
 KEPT = "method.py"  # the text of a method that is not installed, in the run's folder
 PROJECT = Path(jaxgan.__file__).parents[1]  # where `experiments` lies as well
 _importing: list[str] = []  # files that are being imported
 _allowed: set[str] = set()  # digests of files that this process may run
+_roots: set[str] = set()  # folders in which the user's own methods find what lies beside them
 
 
 def digest(text: bytes | None) -> str | None:
@@ -44,29 +47,61 @@ def text_of(module: ModuleType) -> bytes | None:
 
 @contextlib.contextmanager
 def _not_from_here() -> Iterator[None]:
-    """Without the folders that Python looks into of itself: the current one and the program's."""
+    """Without the folders that Python looks into of itself, the current one and the program's, and those
+    beside the user's own methods."""
     main = getattr(sys.modules["__main__"], "__file__", None)
-    before, left = list(sys.path), list(sys.path)
-    for folder in {"", os.getcwd(), str(Path(main).absolute().parent) if main else ""}:
-        with contextlib.suppress(ValueError):
-            left.remove(folder)
-    sys.path[:] = left
+    own = {os.getcwd(), *_roots, *([str(Path(main).absolute().parent)] if main else [])}
+    own = {os.path.realpath(folder) for folder in own}
+    before = list(sys.path)
+    sys.path[:] = [folder for folder in before if os.path.realpath(folder) not in own]
     try:
         yield
     finally:
         sys.path[:] = before
 
 
+def _spec(name: str) -> ModuleSpec | None:
+    """Where Python finds a module; the packages that it is in are not imported, as `find_spec` would."""
+    words, path, found = name.split("."), None, None
+    for i in range(len(words)):
+        if i and path is None:  # the one before is no package
+            return None
+        own = ".".join(words[: i + 1])
+        finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
+        found = next((spec for find in finders if (spec := find(own, path)) is not None), None)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
+    return found
+
+
+def _is_method(text: bytes) -> bool:
+    """Whether a source defines Config and make, as far as can be seen without running it."""
+    try:
+        parsed = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    names = set()
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return {"Config", "make"} <= names
+
+
 def _installed(name: str) -> Path | None:
     """The file of a module that is installed, or the project's own, by its name; None if it is neither."""
-    if name == "__main__":
+    if name == "__main__" or not all(map(records.is_name, name.split("."))):
         return None
     if name.startswith("experiments."):
         own = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
         if own.is_file():
             return own
-    with _not_from_here(), contextlib.suppress(ImportError, ValueError, AttributeError):
-        spec = importlib.util.find_spec(name)
+    with _not_from_here(), contextlib.suppress(ImportError, ValueError, AttributeError, KeyError):
+        spec = _spec(name)
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
             return Path(spec.origin).absolute()
     return None
@@ -112,7 +147,10 @@ def _places(name: str, file: str | None, run: Path | None) -> list[Path]:
     """Where a method's file may be: at its place, in the current folder, beside the run, and in it."""
     found = [] if file is None else [Path(file)]
     if run is not None:
-        inside = Path(*name.split(".")).with_suffix(".py") if name != "__main__" else None
+        words = name.split(".")
+        inside = None
+        if name != "__main__" and all(map(records.is_name, words)):
+            inside = Path(*words).with_suffix(".py")
         names = {Path(file).name} if file else set()
         names |= {str(inside), inside.name} if inside else set()
         folders = [Path.cwd(), *Path(run).absolute().parents[:3]]
@@ -187,6 +225,8 @@ def module(experiment: dict, run: Path | None = None) -> ModuleType:
     if (found := _here(experiment)) is not None:
         return _told(found, experiment)
     if (place := _installed(name)) is not None:
+        if not _is_method(place.read_bytes()):
+            raise InputError(f"the run's method is said to be {name}, and {place} has no Config and make")
         differs = digest(place.read_bytes()) != experiment.get("digest")
         if not differs or file is None or place == Path(file) or not Path(file).is_file():
             return _told(_import(name, place), experiment)
@@ -221,24 +261,33 @@ def imported(place: Path) -> ModuleType:
     return _import(place.stem, place)
 
 
+class _AsItIs(SourceFileLoader):
+    """Compiles a source anew: what Python kept of it in a folder beside it may be of another text."""
+
+    def get_code(self, fullname: str):
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import(name: str, place: Path) -> ModuleType:
     """The module of a file, which finds what lies beside it if it is the user's own."""
     words = name.split(".") if name != "__main__" else [place.stem]
     in_place = list(place.with_suffix("").parts[-len(words) :]) == words
     known = str(place) in _known() or _installed(name) == place
-    own = f"_method_{digest(str(place).encode())[:8]}" if not in_place or len(words) == 1 else name
+    by_name = known and in_place and len(words) > 1
+    own = name if by_name else f"_method_{digest(str(place).encode())[:8]}"
     if own in sys.modules and file_of(sys.modules[own]) == place:
         return sys.modules[own]
     root = str(place.parents[len(words) - 1] if in_place else place.parent)
     if known and root not in sys.path:
         sys.path.insert(0, root)
+        _roots.add(root)
     _importing.append(str(place))
     try:
-        if own == name:
+        if by_name:
             found = importlib.import_module(name)
             if file_of(found) == place:
                 return found
-        spec = importlib.util.spec_from_file_location(own, place)
+        spec = importlib.util.spec_from_file_location(own, place, loader=_AsItIs(own, str(place)))
         found = importlib.util.module_from_spec(spec)
         sys.modules[own] = found
         spec.loader.exec_module(found)

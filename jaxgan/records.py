@@ -156,11 +156,18 @@ def scores(file: Path) -> dict[str, Any]:
     return known
 
 
+def is_name(text) -> bool:
+    """Whether it is the name of one folder: no path, and neither `..` nor what no system takes."""
+    return isinstance(text, str) and text not in ("", "..") and "\0" not in text and Path(text).name == text
+
+
 def lane_names(root: Path, which: str = "lanes") -> list[str]:
     """The names of the lanes below a folder, or of those that `failed`; [] if it is no folder of lanes."""
     file = root / "lanes.json"
     try:
         known = parsed(file.read_bytes())
+        if stray := [name for name in known["lanes"] if not is_name(name)]:
+            raise ValueError(f"{stray[0]!r} is no folder in it")
         return [name for name in known["lanes"] if which == "lanes" or name in known.get(which, ())]
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -185,6 +192,22 @@ def home(path: Path):
     from etils import epath  # reads buckets as folders
 
     return epath.Path(file.read_text().strip())
+
+
+def check_home(path: Path) -> None:
+    """Raises InputError if a run's checkpoints are said to be where this very run is not: there they would be
+    deleted, and files be written over."""
+    place = home(path)
+    if place == Path(path):
+        return
+    mine, other = read(path), {}
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        other = parsed((place / "config.json").read_bytes())
+    if any(mine[name] != other.get(name) for name in ("experiment", "data", "folder", "asked", "versions")):
+        raise InputError(
+            f"{Path(path) / ELSEWHERE} names {place}, which does not hold this run: remove that file, "
+            "or if the place is yours correct it"
+        )
 
 
 def checkpoints(path: Path, folder: str = "checkpoints") -> list[int]:

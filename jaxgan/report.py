@@ -4,7 +4,6 @@ RUN/report.png     what the kind of data has to show of the samples, and curves
     report.html    the same with scores, protocols, config and commands; no script, no network
 """
 
-import contextlib
 import dataclasses
 import io
 import mimetypes
@@ -19,6 +18,7 @@ from PIL import Image
 
 from jaxgan import cache, evaluate, methods, pages, plots, records, run, sampling, troubles
 from jaxgan.config import InputError
+from jaxgan.data import files
 from jaxgan.kinds import Panel, Shares
 from jaxgan.metrics.score import from_record
 from jaxgan.troubles import Trouble
@@ -237,7 +237,7 @@ def _animation(seen: Report) -> dict[str, Any] | None:
     frames, steps = [], []
     for i in np.unique(np.linspace(0, len(grids) - 1, FRAMES).astype(int)) if grids else ():
         # A run that is training may have written half of its newest.
-        with contextlib.suppress(OSError), Image.open(grids[i]) as grid:
+        if (grid := files.picture(grids[i])) is not None:
             small = plots.unpicture(grid)
             frames.append(small.reduce(-(-small.width // 720)))  # the page is one file: no larger than shown
             steps.append(int(grids[i].stem))

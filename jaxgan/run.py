@@ -188,12 +188,25 @@ def locked(path: Path):
     Raises:
       InUse: if another process has it.
     """
-    with (path / "lock").open("w") as file:
+    with (path / "lock").open("a") as file:  # which empties nothing, if it is a link
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InUse(f"{path} is in use by another process; stop that one first") from None
         yield
+
+
+def kind_of(module, experiment: dict) -> Kind:
+    """The kind of data of a record's experiment, by its name in the module.
+
+    Raises:
+      InputError: if the module has none of that name.
+    """
+    name = experiment.get("kind")
+    kind = kinds.default if name is None else getattr(module, name, None)
+    if not isinstance(kind, Kind):
+        raise InputError(f"{experiment['file']} no longer has the kind of data {name!r} of the run")
+    return kind
 
 
 def method(record: dict, path: Path | None = None) -> tuple[methods.Method, Any]:
@@ -206,10 +219,7 @@ def method(record: dict, path: Path | None = None) -> tuple[methods.Method, Any]
       InputError: if its experiment cannot be found, or is not to be run without the user's word.
     """
     module = origin.module(record["experiment"], path)
-    name = record["experiment"].get("kind")
-    kind = kinds.default if name is None else getattr(module, name, None)
-    if not isinstance(kind, Kind):
-        raise InputError(f"{record['experiment']['file']} no longer has the kind of data {name!r} of the run")
+    kind = kind_of(module, record["experiment"])
     if not (dataclasses.is_dataclass(getattr(module, "Config", None)) and hasattr(module, "make")):
         raise InputError(f"{record['experiment']['file']} no longer has the run's Config and make")
     return methods.method_of(module, kind), from_dict(module.Config, record["config"])

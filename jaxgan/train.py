@@ -191,7 +191,7 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     cfg, loop = check(cfg), check(loop)
     if missing := [name for name in ("batch_size", "steps", "seed") if not hasattr(cfg, name)]:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
-    if loop.name is not None and Path(loop.name).name != loop.name:
+    if loop.name is not None and not records.is_name(loop.name):
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     if "://" in loop.out:
         raise InputError(f"--out {loop.out} is no folder of this machine; --checkpoints may be a bucket")
@@ -372,6 +372,9 @@ def create(
             text=text,
             elsewhere=away,
         )
+        if away is not None:
+            with _reached(loop):
+                records.copy(["config.json"], path, epath.Path(away))  # it is known by this as the run's
 
 
 def resume(path: str | Path, *, trust: bool = False, data: str | None = None, **changes) -> dict:

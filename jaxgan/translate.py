@@ -29,7 +29,7 @@ def _opened(path: Path, maps: bool) -> tuple[np.ndarray, np.ndarray | None]:
     transparent, if it can be."""
     try:
         with Image.open(path) as image:
-            image.load()
+            files.load(image)
             if maps:
                 return np.asarray(files.label_map(image))[..., None], None
             shown, hole = np.asarray(files.viewed(image)), None

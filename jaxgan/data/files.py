@@ -1,5 +1,6 @@
 """Image files below a folder, each as a viewer shows it."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -181,12 +182,31 @@ def label_map(image: Image.Image) -> Image.Image:
     return Image.fromarray(numbers)
 
 
+def load(image: Image.Image) -> None:
+    """Decodes an open image.
+
+    Raises:
+      ValueError: if it is larger than images are, or no picture, by its header, whatever its name says.
+    """
+    if image.format in NO_PICTURES:  # another program would be run to decode some of these
+        raise ValueError(f"it is {image.format}, which is not read")
+    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"its header says {image.width}x{image.height}, which is no image to train on")
+    image.load()
+
+
+def picture(path: Path) -> Image.Image | None:
+    """A picture that a run has written; None if it cannot be read."""
+    with contextlib.suppress(*UNREADABLE), Image.open(path, formats=["PNG"]) as image:
+        load(image)
+        return image
+    return None
+
+
 def _opened(path: Path | str, view) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in a file, and what was done to it."""
     with Image.open(path) as image:
-        if image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"its header says {image.width}x{image.height}, which is no image to train on")
-        image.load()
+        load(image)
         seen = []
         if view is viewed:
             if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:

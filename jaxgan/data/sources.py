@@ -198,22 +198,34 @@ def _digits(fit: Fit) -> Read:
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Without absl's hints at OpenCV."""
-    log = logging.getLogger("absl")
+def _guarded():
+    """Without absl's hints at OpenCV; and no module that a prepared set names is imported but TFDS's own."""
+    from tensorflow_datasets.core.features.feature import FeatureConnector
+
+    log, named = logging.getLogger("absl"), FeatureConnector.__dict__["cls_from_name"]
     level = log.level
+
+    def cls_from_name(cls, name: str):
+        if name.split(".")[:3] != ["tensorflow_datasets", "core", "features"]:
+            raise InputError(f"its features.json names {name}, which is no feature of TFDS's own")
+        return named.__func__(cls, name)
+
     log.setLevel(logging.ERROR)
+    FeatureConnector.cls_from_name = classmethod(cls_from_name)
     try:
         yield
     finally:
+        FeatureConnector.cls_from_name = named
         log.setLevel(level)
 
 
 def _tfds(name: str, split: str, data_dir: str | None, fit: Fit) -> Read:
     import tensorflow_datasets as tfds
 
-    with _quiet():
+    with _guarded():
         try:
+            if (of := tfds.core.naming.parse_builder_name_kwargs(name)[0].namespace) is not None:
+                raise InputError(f"sets of {of} bring code of their own, which is not run")
             builder = tfds.builder(name, data_dir=data_dir)
         except tfds.core.registered.DatasetNotFoundError:
             hint = nearest(name.partition("/")[0], tfds.list_builders(with_community_datasets=False))
@@ -264,7 +276,7 @@ def _source(folder: str, split: str):
     """The records of a prepared set; each process opens them for itself."""
     import tensorflow_datasets as tfds
 
-    with _quiet():
+    with _guarded():
         return tfds.builder_from_directory(folder).as_data_source(split=split)
 
 

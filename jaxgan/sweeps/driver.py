@@ -21,7 +21,7 @@ import jax
 import tyro
 from PIL import Image
 
-from jaxgan import kinds, lanes, memory, methods, origin, program, records, signals, train
+from jaxgan import lanes, memory, methods, origin, program, records, run, signals, train
 from jaxgan.config import InputError, check, first_difference, from_dict, nearest
 from jaxgan.data import bad_examples
 from jaxgan.kinds import Kind
@@ -163,7 +163,7 @@ def start(
     """
     origin.check_wanted()
     cfg, loop, options = check(cfg), check(loop), check(options)
-    if loop.name is not None and Path(loop.name).name != loop.name:
+    if loop.name is not None and not records.is_name(loop.name):
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     varied = space.checked(cfg, varied)
     check_options(options, varied)
@@ -318,12 +318,12 @@ def resume(root: Path, *, trust: bool = False) -> Results:
             f"{root}: its --storage has a password, which is not kept: give the sweep's command again"
         )
     module = origin.module(experiment, root)
+    kind = run.kind_of(module, experiment)
     cfg = config_of(before, root)
     loop = dataclasses.replace(
         train.loop_of(before["loop"]), seeds=before["seeds"], out=str(root.absolute().parents[1])
     )
     options = from_dict(Options, before["options"])
-    kind = kinds.default if experiment["kind"] is None else getattr(module, experiment["kind"])
     baseline = None if before["baseline"] is None else typed(cfg, before["baseline"])
     return start(module, cfg, space_of(cfg, before["space"]), loop, options, kind, baseline, root)
 

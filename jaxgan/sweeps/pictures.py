@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from jaxgan import plots, records
+from jaxgan.data import files
 from jaxgan.results import Results, Row, told
 from jaxgan.statistics import logarithmic, summary
 
@@ -229,11 +229,11 @@ def samples(found: Results, root: Path) -> np.ndarray | None:
     for i, row in enumerate(rows):
         for own in row.outcomes:
             file = root / own.folder / "samples.png"
-            if own.seed in seeds and own.figures and file.is_file():
-                with Image.open(file) as image:
-                    small = image.convert("RGB")
-                    small.thumbnail((THUMBNAIL, THUMBNAIL))
-                    tiles[i, seeds.index(own.seed)] = np.asarray(small)
+            known = own.seed in seeds and own.figures
+            if known and (image := files.picture(file)) is not None:
+                small = image.convert("RGB")
+                small.thumbnail((THUMBNAIL, THUMBNAIL))
+                tiles[i, seeds.index(own.seed)] = np.asarray(small)
     if not tiles:
         return None
     high, wide = (max(tile.shape[i] for tile in tiles.values()) for i in (0, 1))
