@@ -5,6 +5,7 @@ import difflib
 import json
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Optional, get_type_hints
 
 from annotated_types import Ge, Le, Lt
@@ -34,6 +35,11 @@ def one_of(field: str, name: str, names: Iterable[str]) -> None:
     names = list(names)
     if name not in names:
         raise InputError(f"{field} {name!r} is not one of {', '.join(names)}{nearest(name, names)}")
+
+
+def is_name(text) -> bool:
+    """Whether it is the name of one folder: no path, and neither `..` nor what no system takes."""
+    return isinstance(text, str) and text not in ("", "..") and "\0" not in text and Path(text).name == text
 
 
 def flag(name: str) -> str:

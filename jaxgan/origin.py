@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 import jaxgan
-from jaxgan import cache, records
-from jaxgan.config import InputError
+from jaxgan import cache
+from jaxgan.config import InputError, is_name
 
 KEPT = "method.py"  # the text of a method that is not installed, in the run's folder
 PROJECT = Path(jaxgan.__file__).parents[1]  # where `experiments` lies as well
@@ -94,7 +94,7 @@ def _is_method(text: bytes) -> bool:
 
 def _installed(name: str) -> Path | None:
     """The file of a module that is installed, or the project's own, by its name; None if it is neither."""
-    if name == "__main__" or not all(map(records.is_name, name.split("."))):
+    if name == "__main__" or not all(map(is_name, name.split("."))):
         return None
     if name.startswith("experiments."):
         own = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
@@ -149,7 +149,7 @@ def _places(name: str, file: str | None, run: Path | None) -> list[Path]:
     if run is not None:
         words = name.split(".")
         inside = None
-        if name != "__main__" and all(map(records.is_name, words)):
+        if name != "__main__" and all(map(is_name, words)):
             inside = Path(*words).with_suffix(".py")
         names = {Path(file).name} if file else set()
         names |= {str(inside), inside.name} if inside else set()

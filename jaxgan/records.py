@@ -12,7 +12,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from jaxgan import cache
-from jaxgan.config import InputError, nearest
+from jaxgan.config import InputError, is_name, nearest
 
 
 def _dtype(name: str) -> str:
@@ -154,11 +154,6 @@ def scores(file: Path) -> dict[str, Any]:
             f"{file} is damaged or of another version ({e}); move it away and evaluate again"
         ) from None
     return known
-
-
-def is_name(text) -> bool:
-    """Whether it is the name of one folder: no path, and neither `..` nor what no system takes."""
-    return isinstance(text, str) and text not in ("", "..") and "\0" not in text and Path(text).name == text
 
 
 def lane_names(root: Path, which: str = "lanes") -> list[str]:

@@ -41,7 +41,7 @@ from jaxgan import (
     signals,
     troubles,
 )
-from jaxgan.config import Count, InputError, Natural, Processes, check, first_difference, from_dict
+from jaxgan.config import Count, InputError, Natural, Processes, check, first_difference, from_dict, is_name
 from jaxgan.data import Dataset, bad_examples
 from jaxgan.kinds import Kind
 from jaxgan.lanes import Lane
@@ -191,7 +191,7 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
     cfg, loop = check(cfg), check(loop)
     if missing := [name for name in ("batch_size", "steps", "seed") if not hasattr(cfg, name)]:
         raise InputError(f"{type(cfg).__name__} has no field {missing[0]!r}, which every run needs")
-    if loop.name is not None and not records.is_name(loop.name):
+    if loop.name is not None and not is_name(loop.name):
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     if "://" in loop.out:
         raise InputError(f"--out {loop.out} is no folder of this machine; --checkpoints may be a bucket")

@@ -38,7 +38,7 @@ from jaxgan import (
     train,
     translate,
 )
-from jaxgan.config import InputError
+from jaxgan.config import InputError, is_name
 from jaxgan.data import domains as two_domains
 from jaxgan.data import files, load, sources
 from jaxgan.data import pairs as paired
@@ -254,7 +254,7 @@ class TestPlaces:
 
     def test_a_configuration_names_a_folder(self):
         for value in ("../../x", "/etc", "a\0b", "..", "a/b"):
-            assert records.is_name(plan.label({"field": value, "../other": value}))
+            assert is_name(plan.label({"field": value, "../other": value}))
 
     def test_a_lock_that_is_a_link(self, tmp_path):
         own, victim = _run(tmp_path / "run"), tmp_path / "victim"

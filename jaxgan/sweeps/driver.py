@@ -22,7 +22,7 @@ import tyro
 from PIL import Image
 
 from jaxgan import lanes, memory, methods, origin, program, records, run, signals, train
-from jaxgan.config import InputError, check, first_difference, from_dict, nearest
+from jaxgan.config import InputError, check, first_difference, from_dict, is_name, nearest
 from jaxgan.data import bad_examples
 from jaxgan.kinds import Kind
 from jaxgan.results import Results, chosen
@@ -163,7 +163,7 @@ def start(
     """
     origin.check_wanted()
     cfg, loop, options = check(cfg), check(loop), check(options)
-    if loop.name is not None and not records.is_name(loop.name):
+    if loop.name is not None and not is_name(loop.name):
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     varied = space.checked(cfg, varied)
     check_options(options, varied)
