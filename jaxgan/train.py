@@ -373,7 +373,7 @@ def create(
             elsewhere=away,
         )
         if away is not None:
-            with _reached(loop):
+            with checkpoint.reached(away):
                 records.copy(["config.json"], path, epath.Path(away))  # it is known by this as the run's
 
 
