@@ -103,6 +103,7 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
 
     Raises:
       FloatingPointError: naming the first leaf that is not finite; nothing is saved then.
+      InputError: if the state is another one in another process.
     """
     if (path := first_not_finite(state)) is not None:
         raise FloatingPointError(path)
@@ -110,7 +111,9 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     step = int(state.step)
     if step in to.all_steps():
         return
-    meta = records.sealed({"leaves": _sums(state), "progress": dict(progress)})  # a copy: it is written later
+    sums = _sums(state)
+    processes.check_alike("state, as where a mean over devices is missing", f"{records.checksum(sums)}")
+    meta = records.sealed({"leaves": sums, "progress": dict(progress)})  # a copy: it is written later
     to.save(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),

@@ -193,6 +193,33 @@ def test_it_goes_on_with_another_number_of_processes(runs, start, tmp_path):
     assert np.linalg.norm(found[0] - found[1]) / np.linalg.norm(found[1]) < 1e-4
 
 
+WRONG = """
+from jaxgan import feed
+window = feed.held.window
+feed.held.window = lambda arrays, key, *rest, **k: window(arrays, random.fold(key, me), *rest, **k)
+found = fit(hold="stream")
+np.savez(f"state-{me}.npz", *(np.asarray(x) for x in jax.tree.leaves((found.state.g, found.state.d))))
+feed.held.window = window
+whole = game
+game = lambda axis=None: whole(None)
+try:
+    fit("forgotten", evaluate_every=0, sample_every=0)
+except InputError as e:
+    print(e)
+"""
+
+
+def test_an_order_of_each_processes_own_and_a_forgotten_mean_are_noticed(runs, start):
+    """The negative controls: the one is another run, the other is refused when it is saved."""
+    started = start(WRONG)
+    assert started.ended() == [0, 0], started.said(0) + started.said(1)
+    flat = [np.concatenate([np.ravel(x) for x in _state(one) if x.ndim]) for one in (started, runs["two"])]
+    assert np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1]) > 1e-3
+    for i in range(2):
+        assert "do not have the same state, as where a mean over devices is missing" in started.said(i)
+    assert not records.checkpoints(started.folder / "forgotten")
+
+
 SIGNALLED = """
 from jaxgan import signals
 with signals.reported(own=True):  # as a command
