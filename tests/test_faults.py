@@ -193,3 +193,68 @@ def test_each_file_of_a_checkpoint_that_is_damaged_is_noticed(whole, tmp_path):
             assert records.meta(root / "checkpoints" / "45")["leaves"] == state, (file, how)
     print("of no account:", unnoticed)
     assert not [name for name, _ in unnoticed if name.startswith(("state/d/", "state/ocdbt", "meta/"))]
+
+
+def _together(out: Path, n: int, port: int) -> list[subprocess.Popen]:
+    """Processes that train one run."""
+    flags = [
+        "--image-size",
+        "8",
+        "--steps",
+        "4000",
+        "--chunk",
+        "10",
+        "--batch-size",
+        "16",
+        "--sample-every",
+        "0",
+    ]
+    flags += ["--evaluate-every", "0", "--checkpoint-every", "20", "--out", str(out), "--name", "a"]
+    flags += ["--resume", "auto", "--distributed", "--coordinator", f"127.0.0.1:{port}", "--heartbeat", "10"]
+    started = []
+    for i in range(n):
+        with (out.parent / f"{out.name}-{i}.log").open("ab") as log:
+            command = [sys.executable, "-m", "experiments.gan", *flags]
+            command += ["--processes", str(n), "--process", str(i)]
+            started.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+    return started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_where_one_of_several_is_gone_the_others_end(tmp_path, n, signum):
+    """Five times; then one process goes on with the run."""
+    rng, waited = random.Random(n), []
+    for i in range(5):
+        out = tmp_path / f"{i}"
+        started = _together(out, n, rng.randint(20_000, 60_000))
+        root = out / "gan" / "a"
+        try:
+            while not records.checkpoints(root) and all(one.poll() is None for one in started):
+                time.sleep(0.05)
+            who = rng.randrange(n)
+            began = time.monotonic()
+            started[who].send_signal(signum)
+            for k, one in enumerate(started):
+                if k != who:
+                    assert one.wait(60) not in (0, None)
+                    log = (tmp_path / f"{i}-{k}.log").read_text()
+                    assert (
+                        "another process has ended or cannot be reached" in log or "another task died" in log
+                    )
+            waited.append(round(time.monotonic() - began))
+            assert waited[-1] <= 60
+        finally:
+            for one in started:
+                one.kill()
+                one.wait()
+        steps = records.checkpoints(root)[-1] + 20
+        flags = ["--image-size", "8", "--steps", str(steps), "--batch-size", "16", "--out", str(out)]
+        flags += ["--evaluate-every", "0", "--name", "a", "--resume", "auto"]
+        command = [sys.executable, "-m", "experiments.gan", *flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "going on from the checkpoint of step" in done.stdout
+        shutil.rmtree(out)
+    print(f"{n} processes, {signum.name}: the others ended within {waited} s")

@@ -200,6 +200,18 @@ feed.held.window = lambda arrays, key, *rest, **k: window(arrays, random.fold(ke
 found = fit(hold="stream")
 np.savez(f"state-{me}.npz", *(np.asarray(x) for x in jax.tree.leaves((found.state.g, found.state.d))))
 feed.held.window = window
+def spoilt(arrays, key, first, *rest, **k):
+    rows = window(arrays, key, first, *rest, **k)
+    if me == 1 and first >= 4:
+        rows["rows"]["image"][:, 2] = np.nan  # the third batch of the chunk
+    return rows
+feed.held.window = spoilt
+try:
+    arrays = {"image": images.astype(np.float32) / 127.5 - 1}
+    jaxgan.fit(game, opts(), arrays, steps=12, batch_size=8, loop=Loop(chunk=4, cache=False, hold="stream"))
+except InputError as e:
+    print(e)
+feed.held.window = window
 whole = game
 game = lambda axis=None: whole(None)
 try:
@@ -209,13 +221,15 @@ except InputError as e:
 """
 
 
-def test_an_order_of_each_processes_own_and_a_forgotten_mean_are_noticed(runs, start):
-    """The negative controls: the one is another run, the other is refused when it is saved."""
+def test_what_goes_wrong_in_one_is_noticed_in_all(runs, start):
+    """An order of each process's own is another run; a NaN in one ends all at its step; a forgotten mean is
+    refused when it would be saved."""
     started = start(WRONG)
     assert started.ended() == [0, 0], started.said(0) + started.said(1)
     flat = [np.concatenate([np.ravel(x) for x in _state(one) if x.ndim]) for one in (started, runs["two"])]
     assert np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1]) > 1e-3
     for i in range(2):
+        assert "d/loss is not finite at step 7; lower the learning rates" in started.said(i)
         assert "do not have the same state, as where a mean over devices is missing" in started.said(i)
     assert not records.checkpoints(started.folder / "forgotten")
 
