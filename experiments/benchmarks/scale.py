@@ -1,4 +1,4 @@
-"""What a DCGAN's step takes, in milliseconds and memory, by batch, image size, devices, set size and `--hold`.
+"""What a step of DCGAN takes, in time and memory, by batch, image size, devices, set size and `--hold`.
 
     python -m experiments.benchmarks.scale
 
