@@ -49,6 +49,7 @@ from jaxgan.program import Program
 from jaxgan.signals import Stopped, at_once, caught_signals, reported, watched
 
 Seeds = Annotated[int, Ge(1), Le(1000)]
+Hold = Literal["auto", "copy", "shard", "stream"]
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,12 @@ class Loop:
     checkpoint_every: Natural = 500  # steps between checkpoints; 0: only at the end
     keep: Count = 3  # of the newest checkpoints
     keep_every: Natural = 0  # steps of which one checkpoint each is kept for good; 0: none is
-    checkpoints: str | None = None
-    """a folder, or a bucket (gs://...), that checkpoints and what goes on with them are written to, below
-    METHOD/NAME; the run's own folder if not given"""
+    checkpoints: str | None = None  # a folder or bucket (gs://...) to write them to, for another machine too
     devices: Natural = 0  # how many of this machine's devices to use; 0: all, and of all processes
     accumulate: Count = 1  # microbatches that a device's share of the batch is cut into
     on_bad_example: Literal["raise", "skip"] = "raise"  # what becomes of files that cannot be read
     cache: bool = True  # keep compiled programs for later runs, in the user's cache folder
-    hold: Literal["auto", "copy", "shard", "stream"] = "auto"
-    """where the data are: a copy on each device, a part on each, or on the host, from which each chunk of
-    steps is sent what it draws; auto: the first of these that there is room for"""
+    hold: Hold = "auto"  # the data: all on each device, a part on each, or on the host; auto: what has room
     watchdog: Natural = 3600  # seconds without a chunk of steps that end a run which is stuck; 0: none do
 
 
