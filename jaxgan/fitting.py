@@ -168,7 +168,7 @@ def _in_a_folder(program: Program, loop: Loop, out: Path) -> Fitted:
             old = from_dict(methods.Fit, record["config"] | {"steps": cfg.steps})
             difference = first_difference(dataclasses.asdict(cfg), dataclasses.asdict(old))
             if difference is None and record["program"] != program.digest:
-                difference = "another game, loss or optimiser, or another version of JAX"
+                difference = "another game, loss, optimiser, or version of JAX"
             if difference is not None:
                 raise InputError(f"{out} already holds another run ({difference}); choose another folder")
             if max(records.checkpoints(out), default=0) == cfg.steps:

@@ -167,6 +167,8 @@ _CODES = {  # as storage libraries spell what the system says by a number
 }
 
 
+LOST = "another process has ended or cannot be reached: see what it said"
+
 # Of what collectives say when one of several processes does not answer.
 _LOST = ("Gloo", "NCCL", "oordination service", "heartbeat", "preempted")
 
@@ -176,7 +178,7 @@ def trouble(e: BaseException | None) -> str | None:
     while e is not None:
         text = str(e)
         if type(e).__name__ == "JaxRuntimeError" and any(word in text for word in _LOST):
-            return "another process has ended or cannot be reached: see what it said"
+            return LOST
         spelled = [code for code, words in _CODES.items() if any(word in text for word in words)]
         if isinstance(e, OSError) or spelled:
             code = e.errno if isinstance(e, OSError) and e.errno else (spelled or [None])[0]

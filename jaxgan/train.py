@@ -580,7 +580,7 @@ def fit_lanes(
         return f"stopped at {at}; go on by {how}"
 
     all_lanes: list[Lane] = []
-    with _told_how(how, paths.values()), contextlib.ExitStack() as stack, at_once(where):
+    with _told_how(how, paths.values()), contextlib.ExitStack() as stack, at_once(where), _left(stack):
         with processes.all_or_none():
             for path in paths.values() if processes.first() else ():
                 stack.enter_context(run.locked(path))
@@ -605,6 +605,17 @@ def fit_lanes(
         with at_once(lambda: where().replace(";", ", in the closing scores;")):
             done = {lane.name: lanes.finish(lane) for lane in left}
         return done, {lane.name: lane.failed for lane in all_lanes if lane.failed is not None}
+
+
+@contextlib.contextmanager
+def _left(stack: contextlib.ExitStack):
+    """Where another process is lost nothing is closed, which would wait for it until JAX ends this one."""
+    try:
+        yield
+    except Exception as e:
+        if signals.trouble(e) == signals.LOST:
+            stack.pop_all()
+        raise
 
 
 @contextlib.contextmanager
