@@ -188,3 +188,18 @@ def test_help_and_lists_wait_for_no_heavy_import(tmp_path):
     assert "damaged" in done.stdout
     assert "usage: jaxgan" in done.stdout
     assert done.stdout.splitlines()[-1] == "", done.stdout.splitlines()[-1]
+
+
+def test_no_import_asks_jax_for_devices():
+    """Several processes have to find each other before anything does."""
+    names = [f"experiments.{p.stem}" for p in (ROOT.parent / "experiments").glob("[a-z]*.py")]
+    names += [".".join(p.relative_to(ROOT.parent).with_suffix("").parts) for p in ROOT.rglob("*.py")]
+    names = sorted(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
+    code = f"""
+import importlib
+from jax._src import xla_bridge
+for name in {names!r}:
+    importlib.import_module(name)
+    assert not xla_bridge.backends_are_initialized(), name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

@@ -23,15 +23,15 @@ BACKGROUNDS = "black", "grey", "white"
 LABELS = "background", *KINDS
 SMALLEST = 16  # pixels of a side, below which textures cannot be told
 
-_HUES = jnp.asarray([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)], jnp.float32)
-_GREYS = jnp.asarray([0.1, 0.5, 0.9], jnp.float32)
+_HUES = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)], np.float32)
+_GREYS = np.array([0.1, 0.5, 0.9], np.float32)
 _CHROMA, _LIGHT = 0.6, 0.4  # of every shape; what its texture adds at most
 TURN = np.pi / 6  # of the hues of the second domain
 _PERIOD = 0.36  # of textures
 _WAVE = 2 * np.pi / _PERIOD
 # Points of each kind, and how far in the edges come between them, over the radius: a circle has none.
-_POINTS = jnp.asarray([1, 4, 3, 5])
-_INNER = jnp.asarray([1, np.cos(np.pi / 4), np.cos(np.pi / 3), 0.45], jnp.float32)
+_POINTS = np.array([1, 4, 3, 5], np.int32)
+_INNER = np.array([1, np.cos(np.pi / 4), np.cos(np.pi / 3), 0.45], np.float32)
 _AREA = np.array([np.pi, 2, 3 * np.sqrt(3) / 4, 5 * 0.45 * np.sin(np.pi / 5)])  # over the radius squared
 
 # How strongly the mass of each kind turns 3, 4 and 5 times around its centre, over a measure of its size.
@@ -120,12 +120,12 @@ def _points(side: int):
 def _distance(kind, radius, centre, rotation, side: int):
     """The signed distance to one shape's edge, f32[S, S], below 0 inside; near a corner, to a side's line."""
     p = _points(side) - centre[None, None]
-    r, n = jnp.linalg.norm(p, axis=-1), _POINTS[kind]
+    r, n = jnp.linalg.norm(p, axis=-1), jnp.asarray(_POINTS)[kind]
     # All but the circle: an angle is folded into the half of a point, whose one edge is a line.
     half = jnp.pi / n
     turn = jnp.mod(jnp.arctan2(p[..., 1], p[..., 0]) - rotation + half, 2 * half) - half
     x, y = r * jnp.cos(turn), jnp.abs(r * jnp.sin(turn))
-    corner = _INNER[kind] * radius * jnp.stack([jnp.cos(half), jnp.sin(half)])
+    corner = jnp.asarray(_INNER)[kind] * radius * jnp.stack([jnp.cos(half), jnp.sin(half)])
     along = corner - jnp.stack([radius, 0.0])
     normal = jnp.stack([along[1], -along[0]]) / jnp.linalg.norm(along)
     line = (x - radius) * normal[0] + y * normal[1]
@@ -156,9 +156,9 @@ def draw(scene: Scene, side: int):
     """The drawings, f32[n, S, S, 3] in [0, 1]."""
     covered = _covered(_each(scene, side), side)[..., None]
     light = jax.vmap(jax.vmap(lambda *of: _light(*of, side)))(scene.texture, scene.phase)
-    paint = _CHROMA * _HUES[scene.colour][:, :, None, None] + light[..., None]
+    paint = _CHROMA * jnp.asarray(_HUES)[scene.colour][:, :, None, None] + light[..., None]
     n, k = scene.kind.shape
-    image = jnp.broadcast_to(_GREYS[scene.background][:, None, None, None], (n, side, side, 3))
+    image = jnp.broadcast_to(jnp.asarray(_GREYS)[scene.background][:, None, None, None], (n, side, side, 3))
     for i in range(k):
         image = covered[:, i] * paint[:, i] + (1 - covered[:, i]) * image
     return image
@@ -280,7 +280,7 @@ def _read(image) -> Scene:
     spread = jnp.sqrt((weight * jnp.abs(z) ** 2).sum() / total)
     turns = (weight[None] * z[None] ** n[:, None, None]).sum((1, 2)) / total / spread**n
     kind = ((jnp.abs(turns)[None] - _TURNS) ** 2).sum(1).argmin()
-    points_of = _POINTS[kind]
+    points_of = jnp.asarray(_POINTS)[kind]
     rotation = jnp.angle(turns[jnp.clip(points_of - 3, 0, 2)]) / points_of
     area = total * (2 / side) ** 2
     votes = jax.nn.one_hot(hues(image), len(COLOURS)) * weight[..., None]
