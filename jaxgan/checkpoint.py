@@ -186,6 +186,10 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
         _compare_shapes(meta["leaves"], abstract, folder / str(step))
         found = source.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
         _check_sums(meta["leaves"], found.state)
+        # Without its own note of it the storage library gives a key as the integers that it is made of.
+        pairs = zip(jax.tree.leaves(found.state), jax.tree.leaves(abstract), strict=True)
+        if any(x.dtype != wanted.dtype for x, wanted in pairs):
+            raise OSError("what types its arrays are of is lost")
         return found.state, meta["progress"]
 
     with processes.all_or_none():

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import jax
@@ -141,3 +142,24 @@ def test_saving_and_then_donating_is_safe(tiny, tmp_path):
         manager.wait_until_finished()
         restored, _ = checkpoint.restore(manager, _abstract(_state(tiny)))
     np.testing.assert_array_equal(jax.tree.leaves(restored.g.params)[0], expected)
+
+
+def test_any_file_of_one_that_is_deleted_is_noticed_or_of_no_account(saved, tiny, tmp_path, capsys):
+    """Also the one by which the storage library knows that a leaf is a key."""
+    newest = Path(saved.directory) / "3"
+    files = sorted(p.relative_to(newest) for p in newest.rglob("*") if p.is_file())
+    assert Path("state/array_metadatas/process_0") in files
+    kept, noticed = tmp_path / "kept", []
+    shutil.copytree(newest, kept)
+    for file in files:
+        shutil.rmtree(newest, ignore_errors=True)
+        shutil.copytree(kept, newest)
+        (newest / file).unlink()
+        saved.reload()
+        restored, progress = checkpoint.restore(saved, _abstract(_state(tiny)))
+        step = progress["best"]
+        _same(restored, _state(tiny, step, seed=step).replace(frozen=()))
+        if step == 2:
+            noticed.append(str(file))
+            assert "checkpoint 3 is damaged and was moved to" in capsys.readouterr().err
+    assert {"state/array_metadatas/process_0", "meta/metadata", "state/manifest.ocdbt"} <= set(noticed)
