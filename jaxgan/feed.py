@@ -43,9 +43,11 @@ class Feed:
     """
 
     def __init__(self, program: Program, key, everywhere):
-        self._program, self._key, self._everywhere = program, key, everywhere
+        self._program, self._everywhere = program, everywhere
         self._waited, self._since = 0.0, time.monotonic()
         if everywhere is None:
+            # The thread computes on the host alone: a device would not answer before its chunk is done.
+            self._key = jax.device_put(key, _host())
             devices = list(program.devices)
             share = np.arange(program.cfg.batch_size, dtype=np.int32).reshape(len(devices), -1)
             own = parallel.local(devices)
@@ -83,9 +85,9 @@ class Feed:
 
     def _window(self, step: int, length: int):
         program, cfg = self._program, self._program.cfg
-        first, count = program.draws(step, length)
-        count = -(-count // length) * length  # so that a schedule has few sizes
         with jax.default_device(_host()):
+            first, count = program.draws(step, length)
+            count = -(-count // length) * length  # so that a schedule has few sizes
             rows = held.window(
                 program.data.arrays, self._key, first, count, self._slot, batch_size=cfg.batch_size
             )
@@ -98,7 +100,7 @@ class Feed:
 
 
 def _host():
-    """Where the rows' numbers are found: a device that trains need not stop for it."""
+    """Where the rows' numbers are found."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # there are devices of one kind alone

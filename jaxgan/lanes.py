@@ -385,7 +385,6 @@ def save(lane: Lane, to: ocp.CheckpointManager | None = None) -> None:
 
 # Kept beside checkpoints that are elsewhere, so that another machine can go on with the run.
 MIRRORED = [origin.KEPT, "asked.npz", records.ELSEWHERE, "metrics.jsonl", "scores.json", "config.json"]
-PICTURES = ["samples.png", "neighbours.png", "curves.png", "samples/animation.gif"]
 
 
 def _mirror(lane: Lane, names: Sequence[str] = ()) -> None:
@@ -418,7 +417,8 @@ def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     """The pictures, the curves and the scores of the last state: what scores.json holds now, and by name what
     was found."""
     result, figures = processes.from_first(lambda: _finished(lane))
-    _mirror(lane, PICTURES)
+    own = [f"{name}.png" for name in lane.program.method.kind.finals]
+    _mirror(lane, ["samples.png", *own, "curves.png", "samples/animation.gif"])
     return result, figures
 
 

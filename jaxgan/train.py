@@ -531,11 +531,11 @@ def header(root: Path, data: Dataset, program: Program, told: str = "") -> list[
     size = f"{data.size} {program.method.kind.unit} of " if data.size < float("inf") else ""
     of = f" of {processes.count()} processes" if processes.count() > 1 else ""
     first = f"{root}: {size}{data.name}, {len(devices)} x {devices[0].device_kind}{of}{told}"
-    size = memory.told(memory.size(data.described))
+    whole = memory.told(memory.size(data.described))
     where = {
         "copy": [],
-        "shard": [f"{size} of data are shared out over the devices"],
-        "stream": [f"{size} of data stay on the host, and each chunk of steps is sent its rows"],
+        "shard": [f"{whole} of data are shared out over the devices"],
+        "stream": [f"{whole} of data stay on the host, and each chunk of steps is sent its rows"],
     }[program.hold]
     return [first, *(f"  {remark}" for remark in (*data.remarks, *where))]
 

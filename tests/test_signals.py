@@ -169,3 +169,36 @@ def test_a_reader_that_has_had_enough():
     with process.stderr as err:
         assert err.read() == ""
     assert process.wait(timeout=30) == 141
+
+
+def _watched(seconds, body):
+    code = f"import time\nfrom jaxgan import signals\nwith signals.watched({seconds}) as alive:\n    {body}\n"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_a_process_that_is_stuck_ends_with_its_stack():
+    done = _watched(1, "time.sleep(30)")
+    assert done.returncode == 1
+    assert "Timeout (0:00:01)!" in done.stderr
+    assert 'File "<string>", line 4 in <module>' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "body"),
+    [(1, "[(time.sleep(0.5), alive()) for _ in range(4)]"), (1, "alive(False); time.sleep(2)")]
+    + [(0, "time.sleep(2)")],
+)
+def test_one_that_comes_on_or_is_not_watched_does_not(seconds, body):
+    done = _watched(seconds, body)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_end_of_a_terminal_that_nohup_ignores_is_left_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signals._answered() == [signal.SIGINT, signal.SIGTERM]
+        with signals.at_once("stopped"):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in signals._answered()

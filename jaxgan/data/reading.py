@@ -196,7 +196,5 @@ def gathered(
 def _coloured(grey: np.ndarray, n: int, what: str) -> np.ndarray:
     """The array with three channels, of which the first n images are filled."""
     made = store.empty((*grey.shape[:-1], 3), np.uint8, what)
-    for first in range(0, n, BLOCK):
-        rows = slice(first, min(first + BLOCK, n))
-        made[rows] = grey[rows]
+    store.put(made[:n], grey[:n])
     return made

@@ -18,13 +18,18 @@ from jaxgan.config import InputError
 BLOCK = 64 * 2**20  # bytes that are copied at a time
 
 
-def in_file(x: np.ndarray) -> bool:
-    """Whether an array's memory is a file's."""
+def _file(x) -> np.memmap | None:
+    """The mapped file that an array is a view of, if its memory is one's."""
     while isinstance(x, np.ndarray):
         if isinstance(x, np.memmap):
-            return True
+            return x
         x = x.base
-    return False
+    return None
+
+
+def in_file(x: np.ndarray) -> bool:
+    """Whether an array's memory is a file's."""
+    return _file(x) is not None
 
 
 def fits(size: int, what: str) -> bool:
@@ -74,22 +79,35 @@ def written(x: np.ndarray) -> None:
         x.flush()
 
 
+def put(made: np.ndarray, x: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """Copies an array, or its rows, into another one, a block at a time."""
+    each = max(1, BLOCK // max(1, x[:1].nbytes))
+    for first in range(0, len(made), each):
+        part = slice(first, min(first + each, len(made)))
+        made[part] = x[part] if rows is None else x[rows[part]]
+        written(made)
+
+
 def take(x: np.ndarray, rows, what: str) -> np.ndarray:
     """The rows of an array, as `empty` has them: x[rows]."""
     rows = np.arange(len(x))[rows]
     made = empty((len(rows), *x.shape[1:]), x.dtype, what)
-    each = max(1, BLOCK // max(1, x[:1].nbytes))
-    for first in range(0, len(rows), each):
-        made[first : first + each] = x[rows[first : first + each]]
-        written(made)
+    put(made, x, rows)
+    return made
+
+
+def joined(parts: list[np.ndarray], what: str) -> np.ndarray:
+    """Arrays one after another, as `empty` has them."""
+    made, first = empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype, what), 0
+    for part in parts:
+        put(made[first : first + len(part)], part)
+        first += len(part)
     return made
 
 
 def ahead(x: np.ndarray, rows: np.ndarray) -> None:
     """Has the rows of an array in a file read, all at a time, before they are taken one after another."""
-    base = x
-    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
-        base = base.base
+    base = _file(x)
     if base is None or not x.flags.c_contiguous or not hasattr(mmap, "MADV_WILLNEED"):
         return
     whole = np.frombuffer(base._mmap, np.uint8)
@@ -98,17 +116,3 @@ def ahead(x: np.ndarray, rows: np.ndarray) -> None:
         start = first + row * size
         page = start - start % mmap.PAGESIZE
         base._mmap.madvise(mmap.MADV_WILLNEED, page, start + size - page)
-
-
-def joined(parts: list[np.ndarray], what: str) -> np.ndarray:
-    """Arrays one after another, as `empty` has them."""
-    made = empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype, what)
-    first = 0
-    for part in parts:
-        each = max(1, BLOCK // max(1, part[:1].nbytes))
-        for start in range(0, len(part), each):
-            piece = part[start : start + each]
-            made[first + start : first + start + len(piece)] = piece
-            written(made)
-        first += len(part)
-    return made
