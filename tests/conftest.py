@@ -1,6 +1,7 @@
 import ctypes
 import gc
 import os
+import sys
 from functools import partial
 
 import jax
@@ -43,6 +44,25 @@ def _memory_given_back():
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to be in, with a cache of its own, in which no method was run yet."""
+    from jaxgan import origin
+
+    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
+    for name in ("_allowed", "_changes", "_roots"):
+        monkeypatch.setattr(origin, name, set())
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    before = set(sys.modules)
+    yield here
+    for name in set(sys.modules) - before:
+        if name.startswith(("_method_", "noisy")):
+            del sys.modules[name]
 
 
 @pytest.fixture

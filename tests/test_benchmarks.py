@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import startup, step_time
+from experiments.benchmarks import loading, scale, startup, step_time
 from experiments.benchmarks.cases import CASES
 from jaxgan import steps
 from jaxgan.config import InputError
@@ -126,3 +126,30 @@ def test_a_command_that_fails_is_told(tmp_path):
     assert startup.seconds(["this"], tmp_path) > 0
     with pytest.raises(RuntimeError, match="no_such_module: .*No module named no_such_module"):
         startup.seconds(["no_such_module"], tmp_path)
+
+
+def test_loading_counts_the_images_of_each_epoch(tmp_path, monkeypatch):
+    loading.write_jpegs(tmp_path, 70, 16)
+    cfg = loading.Config(batch_size=8, epochs=3, chunk=3)
+    drawn, window = [], loading.held.window
+
+    def counted(*args, **kwargs):
+        drawn.append(args[2:4])
+        return window(*args, **kwargs)
+
+    monkeypatch.setattr(loading.held, "window", counted)
+    rates = loading.ours(cfg, f"folder:{tmp_path}")
+    assert len(rates) == 3
+    assert all(rate > 0 for rate in rates)
+    assert drawn == [(first, 3) for first in (0, 3, 6, 8, 11, 14, 16, 19, 22)]  # eight batches an epoch
+    monkeypatch.setattr(loading, "ours", lambda cfg, spec: [10.0, 100.0, 100.0])
+    monkeypatch.setattr(loading, "theirs", lambda cfg, spec: [25.0, 25.0, 25.0])
+    told = loading.report(loading.measured(cfg, "folder:x"))
+    assert "0.40 times in the first epoch, 4.0 after it, 1.0 over all 3" in told
+
+
+def test_every_case_of_scale_is_a_row():
+    found = {"ms": 12.4, "mib": 900.2, "waits": 0.031}
+    assert scale.row(scale.Case(hold="stream"), found).endswith(
+        "| 64 | 1 | 29.3 MiB | `stream` | 12 | 900 | 3% |"
+    )

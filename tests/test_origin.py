@@ -24,23 +24,6 @@ def make(cfg, axis=None):
 '''
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder to be in, with a cache of its own, in which nothing was run yet."""
-    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(origin, "_allowed", set())
-    monkeypatch.setattr(origin, "_changes", set())
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    before = dict(sys.modules)
-    yield here
-    for name in set(sys.modules) - set(before):
-        if name.startswith("_method_"):
-            del sys.modules[name]
-
-
 def _write(file, number=1):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(METHOD.format(number=number))

@@ -452,22 +452,6 @@ NOISY = "import os\nos.makedirs({marker!r}, exist_ok=True)\n"
 METHOD = NOISY + "class Config: pass\ndef make(cfg, axis=None): return 1\n"
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder to be in, with nothing that was run before."""
-    monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(origin, "_allowed", set())
-    monkeypatch.setattr(origin, "_roots", set())
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    yield tmp_path / "here"
-    for name in set(sys.modules) - before:
-        if name.startswith(("_method_", "noisy")):
-            del sys.modules[name]
-
-
 def _experiment(module, file="/nowhere/x.py", text=b""):
     return {"module": module, "file": str(file), "digest": origin.digest(text), "kind": None}
 
