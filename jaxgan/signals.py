@@ -4,6 +4,7 @@ import contextlib
 import errno
 import faulthandler
 import os
+import re
 import signal
 import sys
 import threading
@@ -170,6 +171,8 @@ _CODES = {  # as storage libraries spell what the system says by a number
 LOST = "another process has ended or cannot be reached: see what it said"
 
 # Of what collectives say when one of several processes does not answer.
+# A program under way says it in a JaxRuntimeError, one that is being started in a ValueError.
+_RUNTIME = re.compile("[A-Z_]+: ")
 _LOST = ("Gloo", "NCCL", "oordination service", "heartbeat", "preempted")
 
 
@@ -177,8 +180,9 @@ def trouble(e: BaseException | None) -> str | None:
     """A line on what the machine refused, and what to do; None if an exception is of another kind."""
     while e is not None:
         text = str(e)
-        if type(e).__name__ == "JaxRuntimeError" and any(word in text for word in _LOST):
-            return LOST
+        if _RUNTIME.match(text) and type(e).__name__ in ("JaxRuntimeError", "ValueError"):
+            if any(word in text for word in _LOST):
+                return LOST
         spelled = [code for code, words in _CODES.items() if any(word in text for word in words)]
         if isinstance(e, OSError) or spelled:
             code = e.errno if isinstance(e, OSError) and e.errno else (spelled or [None])[0]

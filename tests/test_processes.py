@@ -253,6 +253,9 @@ def test_a_signal_in_one_stops_all_at_the_same_chunk(start, who):
         assert f"stopped at step {step}; go on by calling jaxgan.fit again" in started.said(i)
 
 
+TOLD = "error: another process has ended or cannot be reached: see what it said"
+
+
 @pytest.mark.parametrize("who", [0, 1])
 def test_where_one_is_killed_the_others_end(start, who):
     started = start(SIGNALLED)
@@ -260,8 +263,29 @@ def test_where_one_is_killed_the_others_end(start, who):
     started.wait_for(lambda: rows.exists() and rows.stat().st_size > 0)
     started.all[who].kill()
     assert started.all[1 - who].wait(60) == 1
-    told = "error: another process has ended or cannot be reached: see what it said, then go on by calling "
-    assert told in started.said(1 - who)
+    assert f"{TOLD}, then go on by calling " in started.said(1 - who)
+
+
+ASKS = """
+import time
+from jaxgan import signals
+with signals.reported(own=True):
+    processes.most(0)
+    if me == 1:
+        open("asked", "w").close()
+        time.sleep(600)
+    time.sleep(4)  # until the other is gone
+    processes.most(0)
+"""
+
+
+def test_where_one_is_gone_before_it_is_asked_the_others_end(start):
+    """What says so then is no error of the runtime by its type."""
+    started = start(ASKS)
+    started.wait_for((started.folder / "asked").exists)
+    started.all[1].kill()
+    assert started.all[0].wait(60) == 1
+    assert TOLD in started.said(0)
 
 
 TALKS = """

@@ -139,6 +139,7 @@ def _while(e, cause):
             "error: c: Read-only file system; get",
         ),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "d"), 1, "error: d: Is a directory"),
+        (ValueError("UNKNOWN: Gloo AllGather failed: x"), 1, f"error: {signals.LOST}"),
         (signals.Refused("told already"), 1, "error: told already"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
@@ -150,9 +151,10 @@ def test_what_went_wrong_is_a_line(e, status, line, capsys):
     assert said.count("\n") == 1
 
 
-def test_a_fault_of_the_program_itself_is_a_traceback():
-    with pytest.raises(ZeroDivisionError), signals.reported():
-        1 / 0  # noqa: B018
+@pytest.mark.parametrize("e", [ZeroDivisionError("x"), ValueError("no heartbeat: Gloo"), ValueError("A: b")])
+def test_a_fault_of_the_program_itself_is_a_traceback(e):
+    with pytest.raises(type(e)), signals.reported():
+        raise e
 
 
 def test_a_warning_is_a_line():
