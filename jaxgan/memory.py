@@ -5,20 +5,23 @@ import math
 import resource
 from pathlib import Path
 
-import jax
 import psutil
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxgan.config import InputError
 
 
 def size(tree) -> int:
     """Bytes of arrays, or of their shapes and types."""
+    import jax  # what reads images needs none of it
+
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def largest(jaxpr: Jaxpr) -> int:
-    """Bytes of what the largest operation of a program makes: it needs as many at least."""
+def largest(jaxpr) -> int:
+    """Bytes of what the largest operation of a program, a `Jaxpr`, makes: it needs as many at least."""
+    import jax
+    from jax.extend.core import ClosedJaxpr, Jaxpr
+
     found = 0
     for eqn in jaxpr.eqns:
         made = [v.aval for v in eqn.outvars if hasattr(v.aval, "shape")]

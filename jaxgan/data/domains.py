@@ -13,6 +13,7 @@ from jaxgan import memory
 from jaxgan.config import InputError
 from jaxgan.data import drawings, files, pairs, shapes, sources, store
 from jaxgan.data.dataset import Dataset
+from jaxgan.data.fit import Fit, resized
 
 FEWEST = 4  # images of each domain, trained on and held out
 RADII = 0.6, 0.95  # larger than other drawings': a kind is told by its shape
@@ -60,7 +61,7 @@ def _folders(root: Path, fit, held_out: int) -> tuple[dict, dict, list[str]]:
 
     def read(name: str):
         found = files.read(names[name], fit)
-        lines = [*found.told, *sources.resized(found.size, found.images.shape[1])]
+        lines = [*found.told, *resized(found.size, found.images.shape[1])]
         return found.images, [f"{names[name].name}: {line}" for line in lines]
 
     (a, told), (b, more) = map(read, own)
@@ -108,7 +109,7 @@ def load(
       InputError: as `sources.load`; if a domain is empty, or there are too few.
     """
     name, _, where = spec.partition(":")
-    fit, partners = sources.Fit(image_size, channels, spec), True
+    fit, partners = Fit(image_size, channels, spec), True
     if ";" in spec:
         sets = [
             sources.load(one.strip(), image_size=image_size, channels=channels, data_dir=data_dir)

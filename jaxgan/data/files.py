@@ -237,7 +237,7 @@ def read(root: Path, fit, view=viewed) -> Read:
     """The images below a folder.
 
     Args:
-      fit: a `sources.Fit`.
+      fit: a `fit.Fit`.
       view: an open image -> that which is taken.
 
     Raises:

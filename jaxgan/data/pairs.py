@@ -9,47 +9,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from jaxgan import memory
 from jaxgan.config import InputError
 from jaxgan.data import drawings, files, shapes, sources, store, tasks
 from jaxgan.data.dataset import Dataset
-from jaxgan.data.sources import Fit
+from jaxgan.data.fit import Fit, Halves, Labels, resized
 
 FEWEST = 4  # pairs that are held out at least
 SIDES = "A", "B"
 LARGER = 1.8  # shapes of label maps than other drawings': no label covers most of an image
-
-
-class _Halves(Fit):
-    """Brings two images side by side to one size each."""
-
-    def check_room(self, first: Image.Image, n: int) -> None:
-        if first.width % 2:
-            raise InputError(
-                f"--data {self.name}: images of {first.width}x{first.height} are not two of one width, A|B"
-            )
-        super().check_room(first.crop((0, 0, first.width // 2, first.height)), 2 * n)
-
-    def told(self, image: np.ndarray, n: int) -> str:
-        return f"{2 * n} images of {self.name} in {image.shape[0]}x{image.shape[0]}"
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        middle = image.width // 2
-        halves = (image.crop(box) for box in ((0, 0, middle, image.height), (middle, 0, *image.size)))
-        return np.concatenate([super(_Halves, self).__call__(half) for half in halves], 1)
-
-
-class _Labels(Fit):
-    """Brings label maps to one size, by the nearest pixel: what lies between two labels is neither."""
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        size = self.size or side
-        box = (left, top, left + side, top + side)
-        return np.asarray(image.resize((size, size), Image.Resampling.NEAREST, box))[..., None]
 
 
 def _folder(root: Path, fit: Fit, labels: int | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -70,13 +39,13 @@ def _folder(root: Path, fit: Fit, labels: int | None) -> tuple[np.ndarray, np.nd
                     f"--data folder:{root}: {len(alone)} images of {side} have none of their name in {other} "
                     f"({alone[0]})"
                 )
-        of_a = (fit, files.viewed) if labels is None else (_Labels(*fit), files.label_map)
+        of_a = (fit, files.viewed) if labels is None else (Labels(*fit), files.label_map)
         read = [files.read(root / "A", *of_a), files.read(root / "B", fit)]
         told = [f"{side}: {line}" for side, own in zip(SIDES, read, strict=True) for line in own.told]
         told += [
             f"{side}: {line}"
             for side, own in zip(SIDES, read, strict=True)
-            for line in sources.resized(own.size, own.images.shape[1])
+            for line in resized(own.size, own.images.shape[1])
         ]
         a, b = read
         both, of_a, of_b = np.intersect1d(a.kept, b.kept, return_indices=True)
@@ -86,11 +55,11 @@ def _folder(root: Path, fit: Fit, labels: int | None) -> tuple[np.ndarray, np.nd
         return a.images, b.images, told
     if labels is not None:
         raise InputError(f"--data folder:{root}: label maps are in a folder A, their images in a folder B")
-    read = files.read(root, _Halves(*fit))
+    read = files.read(root, Halves(*fit))
     both = read.images
     side = both.shape[1]
     width, height = read.size
-    told = [*read.told, *sources.resized((width // 2, height), side)]
+    told = [*read.told, *resized((width // 2, height), side)]
     return both[:, :, :side], both[:, :, side:], told
 
 
@@ -108,7 +77,7 @@ def arrays_of(
         if name not in found:
             raise InputError(f"{path} has no array {name!r}, but {', '.join(found)}; see --arrays A,B")
         if side == "A" and labels is not None:
-            read[side] = sources.of_arrays(path, {"image": _numbers(path, name, found[name])}, _Labels(*fit))
+            read[side] = sources.of_arrays(path, {"image": _numbers(path, name, found[name])}, Labels(*fit))
         else:
             read[side] = sources.of_arrays(path, {"image": found[name]}, fit)
     (a, b), told = read.values(), []
@@ -117,7 +86,7 @@ def arrays_of(
             f"{path}: there are {len(a.images)} of {parts[0]!r} and {len(b.images)} of {parts[1]!r}"
         )
     arrays = {side: own.images for side, own in read.items()}
-    told += sources.resized(a.size, arrays["A"].shape[1])
+    told += resized(a.size, arrays["A"].shape[1])
     classes = ()
     if "label" in found:
         classes = sources.class_names(path, found["label"], found.get("classes"), len(a.images))

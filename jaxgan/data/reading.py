@@ -13,10 +13,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -48,7 +48,7 @@ def bad_examples(how: Literal["raise", "skip"]) -> Iterator[None]:
 class Example(NamedTuple):
     """An image as it is kept."""
 
-    image: np.ndarray  # uint8[S, S, 1 or 3]
+    image: np.ndarray | None  # uint8[S, S, 1 or 3]; None: it is where its set is
     size: tuple[int, int]  # the width and height that it had
     seen: tuple[str, ...] = ()  # what was done to it
     label: int | None = None
@@ -78,13 +78,39 @@ def each(rows: range, one: Callable[[int], Example]) -> list:
     return found
 
 
+class Place(NamedTuple):
+    """Where the images of a set go, for other processes to write there: sent, each would be copied thrice."""
+
+    path: str
+    shape: tuple[int, ...]  # of an image
+
+    def write(self, file: int, i: int, found) -> Any:
+        """Puts an example's image there, if it is one like the others, and gives the rest of it."""
+        if not isinstance(found, Example) or found.image.shape[:-1] != self.shape[:-1]:
+            return found
+        if found.image.shape[-1] > self.shape[-1]:
+            return found
+        image = np.ascontiguousarray(np.broadcast_to(found.image, self.shape))
+        os.pwrite(file, image, i * image.nbytes)
+        return found._replace(image=None)
+
+
 _read: Callable | None = None  # of a process that reads
 
 
-def _begin(read: Callable) -> None:
+def _writing(read: Callable, place: Place) -> Callable:
+    """`read`, but images go to their place; as it is if that cannot be opened."""
+    try:
+        file = os.open(place.path, os.O_WRONLY)
+    except OSError:
+        return read
+    return lambda rows: [place.write(file, i, one) for i, one in zip(rows, read(rows), strict=True)]
+
+
+def _begin(read: Callable, place: Place | None) -> None:
     """A process that reads: Ctrl-C is answered by the one that started it, with which it ends."""
     global _read
-    _read = read
+    _read = read if place is None else _writing(read, place)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
@@ -95,11 +121,11 @@ def _block(rows: range) -> list:
 
 
 @contextmanager
-def _pool(read: Callable, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(read: Callable, place: Place | None, workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do not run the program's main module again."""
     own = sys.modules["__main__"]
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, spawn, _begin, (read,))
+    pool = ProcessPoolExecutor(workers, spawn, _begin, (read, place))
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         for _ in range(workers):
@@ -112,14 +138,15 @@ def _pool(read: Callable, workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _blocks(n: int, read: Callable[[range], list], apart: bool) -> Iterator[list]:
-    """What `read` makes of 0, 1, ... n - 1, in their order, in blocks; of many in processes, if `apart`."""
-    blocks = [range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
-    workers = min(MOST, os.cpu_count() or 1)
-    if n < MANY or workers == 1 or not apart:
+def _blocks(n: int, read: Callable[[range], list], workers: int, place: Callable) -> Iterator[list]:
+    """What `read` makes of 0, 1, ... n - 1, in their order, in blocks, of which the first is read here; by
+    several workers in processes that write to what is the `place` by then."""
+    first, *blocks = (range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
+    yield read(first)
+    if workers == 1:
         yield from map(read, blocks)
         return
-    with _pool(read, workers) as pool:
+    with _pool(read, place(), workers) as pool:
         pending = deque()
         try:
             for rows in blocks:
@@ -157,8 +184,10 @@ def gathered(
       Refused: if one of those processes is killed.
     """
     out, kept, label, bad, sizes, seen = None, [], [], [], {}, Counter()
-    with tqdm(total=n, desc="reading", unit="image", leave=False, delay=1, disable=None) as bar:
-        examples = (found for block in _blocks(n, read, apart) for found in block)
+    workers = min(MOST, os.cpu_count() or 1) if apart and n >= MANY else 1
+    written, place, stack = None, None, ExitStack()  # where processes write
+    with stack, tqdm(total=n, desc="reading", unit="image", leave=False, delay=1, disable=None) as bar:
+        examples = (found for block in _blocks(n, read, workers, lambda: place) for found in block)
         for i, found in enumerate(examples):
             bar.update()
             if isinstance(found, Exception):
@@ -168,11 +197,18 @@ def gathered(
             if len(sizes) > 1:
                 continue
             seen.update(found.seen)
-            if out is None:
-                out = store.empty((n, *found.image.shape), np.uint8, what(found.image))
-            elif found.image.shape[-1] > out.shape[-1]:  # grey ones before it are repeated
-                out = _coloured(out, len(kept), what(found.image))
-            out[len(kept)] = found.image
+            image = written[i] if found.image is None else found.image
+            if out is None and workers > 1:
+                out, file = store.shared((n, *image.shape), np.uint8, what(image))
+                if file is not None:
+                    stack.enter_context(file)
+                    written, place = out, Place(f"/proc/{os.getpid()}/fd/{file.fileno()}", image.shape)
+            elif out is None:
+                out = store.empty((n, *image.shape), np.uint8, what(image))
+            elif image.shape[-1] > out.shape[-1]:  # grey ones before it are repeated
+                out = _coloured(out, len(kept), what(image))
+            if out is not written or found.image is not None or i != len(kept):
+                out[len(kept)] = image
             kept.append(i)
             if len(kept) % WRITTEN == 0:
                 store.written(out)

@@ -19,6 +19,7 @@ from jaxgan.config import InputError, nearest
 from jaxgan.data import files, store
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.files import Read
+from jaxgan.data.fit import Fit, how_resized, resized
 from jaxgan.data.reading import UNREADABLE, Example, each, gathered
 
 KINDS = ("digits", "tfds:NAME", "folder:PATH", "npz:PATH")
@@ -100,58 +101,7 @@ def load(
         told.append(f"{size} of images are too many for the memory: they are in a file while this runs")
     found = image_set(name, read.images, label, classes, told)
     read_size = len(read.images) * math.prod(read.size) * read.images.shape[-1]
-    return dataclasses.replace(
-        found, read=read_size, resized=_how_resized(read.size, found["image"].shape[1])
-    )
-
-
-class Fit(NamedTuple):
-    """How images are brought to one size."""
-
-    size: int | None  # S; None: an image's smaller side
-    channels: int | None  # None: an image's own
-    name: str  # of the set
-
-    def told(self, image: np.ndarray, n: int) -> str:
-        """n images like this one, as it is kept, for what is said."""
-        return f"{n} images of {self.name} in {image.shape[1]}x{image.shape[0]}"
-
-    def check_room(self, first: Image.Image, n: int) -> None:
-        """Raises InputError if there is no room for n images like the first, or for itself."""
-        size = self.size or min(first.size)
-        values = size**2 * (self.channels or len(first.getbands()))
-        what = f"{n} images of {self.name} in {size}x{size}"
-        store.fits(n * values, what)
-        memory.require(2 * values, f"each of {what}")
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """uint8[S, S, channels] of an image, L or RGB."""
-        image = image.convert("L" if (self.channels or len(image.getbands())) == 1 else "RGB")
-        side = min(image.size)
-        size = self.size or side
-        if image.size != (size, size):
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            box = (left, top, left + side, top + side)
-            image = image.resize((size, size), Image.Resampling.BICUBIC, box)
-        return np.asarray(image).reshape(size, size, -1)
-
-
-def resized(size: tuple[int, int], to: int) -> list[str]:
-    """A line on what became of images of that size, if they were changed."""
-    if size == (to, to):
-        return []
-    side, lost = min(size), 1 - min(size) / max(size)
-    cut = f"cropped to their middle {side}x{side}, which loses {lost:.0%} of each" if lost else ""
-    sized = f"resized to {to}x{to}" if side != to else ""
-    return [f"images of {size[0]}x{size[1]} are {', and '.join(part for part in (cut, sized) if part)}"]
-
-
-def _how_resized(size: tuple[int, int], to: int) -> str:
-    """The same as a protocol names it; "" if images are as they were."""
-    if size == (to, to):
-        return ""
-    cut = "" if size[0] == size[1] else "the central square of "
-    return f"{'cropped' if min(size) == to else 'resized (bicubic)'} from {cut}{size[0]}x{size[1]}"
+    return dataclasses.replace(found, read=read_size, resized=how_resized(read.size, found["image"].shape[1]))
 
 
 def _fitted(images: np.ndarray, fit: Fit) -> np.ndarray:

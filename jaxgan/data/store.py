@@ -9,6 +9,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from typing import IO
 
 import numpy as np
 
@@ -62,13 +63,35 @@ def fits(size: int, what: str) -> bool:
 
 def empty(shape: tuple[int, ...], dtype, what: str) -> np.ndarray:
     """An array to be filled, in memory, or in a file where `fits` has it there; it raises as that does."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if fits(size, what):
+    if fits(_size(shape, dtype), what):
         return np.empty(shape, dtype)
+    array, file = _in_file(shape, dtype, what)
+    file.close()
+    return array
+
+
+def shared(shape: tuple[int, ...], dtype, what: str) -> tuple[np.ndarray, IO | None]:
+    """The same, and the open file of its bytes, into which other processes write; None where memory has
+    none."""
+    if not fits(size := _size(shape, dtype), what):
+        return _in_file(shape, dtype, what)
     try:
-        with tempfile.TemporaryFile(dir=cache.folder()) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, dtype, "r+", shape=shape)
+        file = os.fdopen(os.memfd_create("examples"), "r+b")
+        file.truncate(size)
+        return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape), file
+    except (AttributeError, OSError):  # another system, or one that bounds the size of files
+        return np.empty(shape, dtype), None
+
+
+def _size(shape: tuple[int, ...], dtype) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _in_file(shape: tuple[int, ...], dtype, what: str) -> tuple[np.ndarray, IO]:
+    try:
+        file = tempfile.TemporaryFile(dir=cache.folder())
+        os.posix_fallocate(file.fileno(), 0, _size(shape, dtype))
+        return np.memmap(file, dtype, "r+", shape=shape), file
     except OSError as e:
         raise InputError(f"{what}: a file in {cache.folder()} cannot be made ({e.strerror})") from None
 

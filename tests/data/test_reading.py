@@ -1,12 +1,17 @@
+import os
+import signal
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from jaxgan import memory
 from jaxgan.config import InputError
-from jaxgan.data import bad_examples, domains, load, pairs, reading
+from jaxgan.data import bad_examples, domains, load, pairs, reading, store
 from jaxgan.data.reading import Example, each, gathered
+from jaxgan.signals import Refused
 
 N = 3 * reading.BLOCK + 7
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), np.uint8)
@@ -133,3 +138,77 @@ def test_an_image_bomb_is_refused_by_its_header(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"b.png: its header says 20x20000, which is no image to train on"):
         load(f"folder:{tmp_path}", image_size=8)
     assert (20, 20_000) not in decoded
+
+
+@pytest.fixture(params=["to its place", "sent", "to a file"])
+def apart(request, monkeypatch, tmp_path):
+    """Processes read what is more than a hundred images: they write them to where they go, or send them."""
+    monkeypatch.setattr(reading, "MANY", 100)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    if request.param == "sent":
+        monkeypatch.delattr(os, "memfd_create")
+    if request.param == "to a file":
+        monkeypatch.setenv("JAXGAN_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(memory, "free", lambda device=None: 1000)
+        monkeypatch.setattr(memory, "require", lambda size, what: None)
+    return request.param
+
+
+@pytest.fixture
+def images(tmp_path):
+    """199 files, the first 150 of them grey, of which three cannot be read."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(N):
+        Image.fromarray(IMAGES[i, :, :, 0] if i < 150 else IMAGES[i]).save(folder / f"{i}.png")
+    for i in (0, 70, 180):
+        (folder / f"{i}.png").write_bytes((folder / f"{i}.png").read_bytes()[:70])
+    return folder
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_processes_read_what_one_does(apart, images, channels, monkeypatch):
+    ids, pool = [], reading._pool
+    monkeypatch.setattr(
+        reading, "_pool", lambda read, place, workers: ids.append(place) or pool(read, place, workers)
+    )
+    with bad_examples("skip"):
+        found = load(f"folder:{images}", image_size=None, channels=channels)
+        assert (ids[0] is None) == (apart == "sent")
+        assert store.in_file(found["image"]) == (apart == "to a file")
+        monkeypatch.setattr(reading, "MANY", 10_000)
+        monkeypatch.setattr(memory, "free", lambda device=None: 10**9)
+        expected = load(f"folder:{images}", image_size=None, channels=channels)
+    assert len(ids) == 1
+    np.testing.assert_array_equal(found["image"], expected["image"])
+    assert found["image"].shape == (N - 3, 8, 8, channels or 3)
+    assert (
+        found.remarks[:-1] == expected.remarks if apart == "to a file" else found.remarks == expected.remarks
+    )
+
+
+def test_a_size_of_its_own_is_noticed_by_them(images, monkeypatch):
+    monkeypatch.setattr(reading, "MANY", 100)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(images / "160.png")
+    with (
+        bad_examples("skip"),
+        pytest.raises(InputError, match=r"images are 8x8 .* 1 images are 9x9 \(160.png\)"),
+    ):
+        load(f"folder:{images}", image_size=None)
+
+
+def test_a_process_that_is_killed_is_told(images, monkeypatch):
+    monkeypatch.setattr(reading, "MANY", 100)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    pool = reading._pool
+
+    @contextmanager
+    def killed(*args):
+        with pool(*args) as made:
+            os.kill(next(iter(made._processes)), signal.SIGKILL)
+            yield made
+
+    monkeypatch.setattr(reading, "_pool", killed)
+    with pytest.raises(Refused, match="a process that read images has ended by itself"):
+        load(f"folder:{images}", image_size=None)
