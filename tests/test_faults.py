@@ -130,6 +130,45 @@ def test_a_full_disk_is_told_and_what_was_saved_stays(whole, tmp_path, small_dis
         shutil.rmtree(out)
 
 
+@pytest.fixture
+def bound():
+    """What starts a command to which the rights of files matter, also where root starts it."""
+    if os.geteuid():
+        return []
+    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if shutil.which("setpriv") is None or subprocess.run([*rights, "true"]).returncode:
+        pytest.skip("root may write all here")
+    return rights
+
+
+@pytest.mark.slow
+def test_a_folder_that_becomes_read_only_is_told(whole, tmp_path, bound):
+    for i in range(5):
+        out, log = tmp_path / f"{i}", tmp_path / f"{i}.log"
+        with log.open("w") as file:
+            one = subprocess.Popen([*bound, *_command(out)], stdout=file, stderr=subprocess.STDOUT)
+        root = out / "dcgan" / "a"
+        while len(records.checkpoints(root)) < 1 + i % 3 and one.poll() is None:
+            time.sleep(0.05)
+        folders = [out, *(p for p in out.rglob("*") if p.is_dir())]
+        for folder in folders:
+            if folder.exists():  # a checkpoint may be under way
+                folder.chmod(0o555)
+        assert one.wait(120) == 1
+        told = log.read_text()
+        last = told.strip().splitlines()[-1]
+        assert (
+            "ermission denied; get the right to write there, or choose another folder, then go on by" in last
+        ), told
+        assert "Traceback" not in told
+        assert records.checkpoints(root)
+        for folder in folders:
+            if folder.exists():
+                folder.chmod(0o755)
+        _finish(out)
+        assert _end(root) == whole[0], i
+
+
 @pytest.mark.slow
 def test_a_moved_folder_is_told(whole, tmp_path):
     for i in range(5):
@@ -152,7 +191,7 @@ def test_a_moved_folder_is_told(whole, tmp_path):
 
 @pytest.mark.slow
 def test_each_file_of_a_checkpoint_that_is_damaged_is_noticed(whole, tmp_path):
-    """Cut short, with one bit turned, deleted: the one before is used and named, or nothing was lost by it."""
+    """Cut short, with one bit turned, deleted: the one before is used and named, or it held nothing."""
     out = tmp_path / "runs"
     root = out / "dcgan" / "a"
     _finish(out, "--steps", "40", "--keep", "3")
