@@ -60,9 +60,13 @@ def manager(folder, keep: int | None, keep_every: int = 0) -> ocp.CheckpointMana
     of = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=f"{zlib.crc32(str(place).encode()):x}")
     kept = [policies.LatestN(keep), *([policies.EveryNSteps(keep_every)] if keep_every else [])]
     policy = None if keep is None else policies.AnyPreservationPolicy(kept)
+    # Folders made in the background, where they cannot be, are waited for until five minutes have passed.
+    here = ocp.AsyncOptions(create_directories_asynchronously=False)
     return ocp.CheckpointManager(
         place,
-        options=ocp.CheckpointManagerOptions(preservation_policy=policy, multiprocessing_options=of),
+        options=ocp.CheckpointManagerOptions(
+            preservation_policy=policy, multiprocessing_options=of, async_options=here
+        ),
         item_handlers={
             "state": ocp.StandardCheckpointHandler(),
             "meta": ocp.JsonCheckpointHandler(),
