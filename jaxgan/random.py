@@ -137,7 +137,7 @@ def permute(key, i, n):
     rows = math.isqrt(n - 1) + 1
     columns = -(-n // rows)
     keys = jnp.broadcast_to(key, jnp.shape(i))
-    bits = jax.vmap(lambda k: jax.random.bits(k, (_ROUNDS,)))(keys).T  # u32[rounds, B]
+    bits = jax.vmap(lambda k: jax.random.bits(k, (_ROUNDS,), jnp.uint32))(keys).T  # [rounds, B]
 
     def shuffle(x):
         r, c = x // columns, x % columns

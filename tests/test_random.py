@@ -81,6 +81,14 @@ def test_permutations_are_uniform(n):
     assert chi2 < (n - 2) + 5 * np.sqrt(2 * (n - 2)), counts
 
 
+def test_permutations_are_the_same_where_numbers_are_wide(key):
+    order = random.permute(key, jnp.arange(50), 50)
+    with jax.enable_x64(True):
+        wide = random.permute(key, jnp.arange(50), 50)
+    assert wide.dtype == jnp.int32
+    np.testing.assert_array_equal(wide, order)
+
+
 def test_permute_with_a_key_for_each_entry(key):
     keys = jax.random.split(key, 2)
     both = random.permute(keys[jnp.array([0, 0, 1, 1])], jnp.array([0, 5, 0, 5]), 9)

@@ -29,8 +29,8 @@ def drawn(draw: Callable, n: int) -> tuple[np.ndarray, ...]:
 
     @jax.jit
     def some(slot):
-        levels = lambda x: jnp.round(x * 255).astype(jnp.uint8) if x.dtype == jnp.float32 else x  # noqa: E731
-        return jax.tree.map(levels, draw(slot))
+        real = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
+        return jax.tree.map(lambda x: jnp.round(x * 255).astype(jnp.uint8) if real(x) else x, draw(slot))
 
     size = min(n, BATCH)
     parts = [some(jnp.arange(first, first + size)) for first in range(0, n, size)]

@@ -21,13 +21,13 @@ def _nearest(images, reference, block):
         start, part = item
         part = part.astype(jnp.float32)
         squares = (images**2).sum(1)[:, None] + (part**2).sum(1)[None] - 2 * images @ part.T
-        index = squares.argmin(1)
+        index = squares.argmin(1).astype(jnp.int32)  # also where integers are wide
         value = jnp.take_along_axis(squares, index[:, None], 1)[:, 0]
         closer = value < best[0]
         return (jnp.where(closer, value, best[0]), jnp.where(closer, start + index, best[1])), None
 
     first = (jnp.full(len(images), jnp.inf), jnp.zeros(len(images), jnp.int32))
-    starts = jnp.arange(0, reference.shape[0], block)
+    starts = jnp.arange(0, reference.shape[0], block, dtype=jnp.int32)
     return lax.scan(one, first, (starts, flat))[0]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgan.config import InputError
-from jaxgan.data import shapes
+from jaxgan.data import drawings, shapes
 
 SIDE = 32
 
@@ -160,6 +160,13 @@ def test_captions_say_what_is_there(single):
     assert len(set(texts)) > 500
     both = shapes.captions(shapes.scenes(jax.random.key(0), jnp.arange(2), shapes=2))
     assert all(text.count(" at the ") == 2 for text in both)
+
+
+def test_levels_are_integers_where_numbers_are_wide():
+    with jax.enable_x64(True):
+        (levels,) = drawings.drawn(lambda slot: (jnp.ones((len(slot), 2, 2, 1)) * 0.5,), 3)
+    assert levels.dtype == np.uint8
+    assert (levels == 128).all()
 
 
 def test_bad_input_is_a_line():

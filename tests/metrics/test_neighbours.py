@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -17,6 +18,14 @@ def test_nearest_is_the_nearest():
     gaps = np.sqrt(((query[:, None] / 255 - real[None] / 255.0) ** 2).sum((2, 3, 4)))
     np.testing.assert_array_equal(index, gaps.argmin(1))
     np.testing.assert_allclose(distance, gaps.min(1), rtol=1e-5)
+
+
+def test_also_where_numbers_are_wide():
+    rng = np.random.default_rng(0)
+    reference, images = (rng.integers(0, 256, (n, 4, 4, 1), np.uint8) for n in (300, 70))
+    with jax.enable_x64(True):
+        wide = nearest(images, reference)
+    np.testing.assert_array_equal(wide[0], nearest(images, reference)[0])
 
 
 def test_a_copy_is_at_distance_zero():
