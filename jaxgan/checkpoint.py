@@ -47,7 +47,7 @@ def reached(place) -> Iterator[None]:
     except (FloatingPointError, signals.Refused):
         raise
     except Exception as e:
-        line = str(e).strip().partition("\n")[0] or type(e).__name__
+        line = str(e).partition(" [tensorstore_spec")[0].strip().partition("\n")[0] or type(e).__name__
         raise signals.Refused(f"{place} cannot be reached ({line})") from e
 
 

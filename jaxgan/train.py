@@ -192,6 +192,8 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     if "://" in loop.out:
         raise InputError(f"--out {loop.out} is no folder of this machine; --checkpoints may be a bucket")
+    if "://" in (away := loop.checkpoints or "") and not away.startswith("gs://"):
+        raise InputError(f"--checkpoints {away}: orbax writes to folders and gs://; mount others as a folder")
     if loop.resume == "auto" and loop.name is None:
         raise InputError("--resume auto goes on with the run of a name: give --name NAME")
     module = sys.modules[type(cfg).__module__]

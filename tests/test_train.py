@@ -839,6 +839,11 @@ class TestResumeAuto:
             self._run("gs://no-such-bucket", "--steps", "5")
         assert status.value.code == 2
         assert "--out gs://no-such-bucket is no folder of this machine" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as status:
+            self._run(tmp_path, "--steps", "5", "--checkpoints", "s3://bucket/runs")
+        assert status.value.code == 2
+        assert "--checkpoints s3://bucket/runs: orbax writes to folders and gs://" in capsys.readouterr().err
+        assert not (tmp_path / "dcgan").exists()
 
     def test_some_checkpoints_are_kept_for_good(self, tmp_path, without_curves):
         self._run(tmp_path, "--steps", "40", "--keep", "2", "--keep-every", "15")
