@@ -118,6 +118,7 @@ def two_player(
     d_terms: Mapping[str, Term | Callable] = _NONE,
     g_terms: Mapping[str, Term | Callable] = _NONE,
     pack: int = 1,
+    augment: Callable | None = None,
 ) -> GAN:
     """Joins two networks and a loss.
 
@@ -142,11 +143,14 @@ def two_player(
       g_terms: the same for G's loss.
       pack: how many examples D judges together (PacGAN: Lin et al. 2018); all of D's inputs
         are packed, and so a penalty's norm is a pack's.
+      augment: (key, data, slot) -> data, such as `jaxgan.augment.diff_augment`: what is done in training to
+        all that D sees, real and fake, in both steps, and under its penalties. In an update the passes of D
+        have the same draws for a slot, so that a penalty compares alike with alike.
 
     Raises:
-      InputError: if a packed D were to be given a condition, two terms carry something by one name, one
-        has the name of another figure, or a part is not what is asked for above; and where the game is
-        played, if shapes and types do not go together.
+      InputError: if a packed D were to be given a condition or augmented data, two terms carry something by
+        one name, one has the name of another figure, or a part is not what is asked for above; and where the
+        game is played, if shapes and types do not go together.
 
     Warns:
       UserWarning: if a term takes D's gradient in its input, and D has batch normalisation.
@@ -155,6 +159,8 @@ def two_player(
         raise InputError(f"pack is a number of examples, 1 or more, not {pack!r}")
     if pack > 1 and condition is not None:
         raise InputError("pack: a condition cannot be packed, since the examples of a pack differ in it")
+    if pack > 1 and augment is not None:
+        raise InputError("pack: what is packed cannot be augmented, since its examples are channels of one")
     if not callable(latent):
         raise InputError(f"latent is a function (key, slot) -> z, not {kind_of(latent)}")
     loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
@@ -211,6 +217,8 @@ def two_player(
 
     def judged(params, stats, x, batch, key, name):
         """D in training mode: (logits, what else it says, its new stats)."""
+        if augment is not None:
+            x = augment(fold(key, "augment"), x, _entry(batch, "slot"))
         options = dict(d_mode(True), mutable=list(stats), rngs=rngs(key, batch, name))
         variables = {"params": params, **stats}
         said, stats = _called("discriminator", discriminator.apply, variables, x, *given(batch), **options)

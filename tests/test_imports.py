@@ -17,6 +17,7 @@ ORDER = [
     ["memory", "records", "origin", "recipes"],
     ["game"],
     ["random"],
+    ["augment"],
     ["losses"],
     ["testing"],
     ["nn"],

@@ -8,6 +8,7 @@ import pytest
 from flax import linen as nn
 
 from jaxgan import random, steps, terms
+from jaxgan.config import InputError
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
 from jaxgan.losses.adversarial import least_squares, non_saturating, relativistic
@@ -294,3 +295,73 @@ def test_the_data_have_any_name(key):
     gan, state, batch = _small(of="thing")
     assert set(batch) == {"thing", "slot"}
     assert np.isfinite(gan.d_loss(state.d.params, state, batch, key)[0])
+
+
+class _Sum(nn.Module):
+    """A discriminator whose logit is linear in the data, and which notes nothing else."""
+
+    @nn.compact
+    def __call__(self, x):
+        return x.reshape(len(x), -1) @ self.param("w", nn.initializers.normal(1.0), (x[0].size,))
+
+
+def _augmented(augment, **options):
+    gan = two_player(
+        dcgan.Generator(width=4, image_size=8, channels=1),
+        _Sum(),
+        loss=non_saturating,
+        latent=partial(random.normal, shape=(4,)),
+        augment=augment,
+        **options,
+    )
+    batch = {"image": jax.random.uniform(jax.random.key(1), (8, 8, 8, 1), minval=-1), "slot": jnp.arange(8)}
+    opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
+    return gan, steps.create_state(gan, opts, jax.random.key(0), batch), batch
+
+
+def test_all_that_d_sees_is_augmented(key):
+    """By twice the data as by twice the weights: in both steps, real and fake, and its penalties."""
+    r1 = {"d_terms": {"r1": penalty(penalties.r1, gamma=1.0), "r2": penalty(penalties.r2, gamma=1.0)}}
+    plain, state, batch = _augmented(None, **r1)
+    twice, *_ = _augmented(lambda key, x, slot: 2 * x, **r1)
+    heavy = state.replace(d=state.d.replace(params=jax.tree.map(lambda w: 2 * w, state.d.params)))
+    found, (_, figures) = twice.d_loss(state.d.params, state, batch, key)
+    expected, (_, others) = plain.d_loss(heavy.d.params, heavy, batch, key)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    for name in ("r1", "r2"):
+        assert float(figures[name]) == pytest.approx(float(others[name]), rel=1e-5)
+        assert float(figures[name]) > 0.1
+    by_g = [gan.g_loss(state.g.params, s, batch, key)[0] for gan, s in ((twice, state), (plain, heavy))]
+    assert float(by_g[0]) == pytest.approx(float(by_g[1]), rel=1e-5)
+    assert float(by_g[0]) != pytest.approx(
+        float(plain.g_loss(state.g.params, state, batch, key)[0]), rel=1e-2
+    )
+    x = batch["image"]
+    np.testing.assert_array_equal(
+        twice.critic({"params": state.d.params}, x), plain.critic({"params": state.d.params}, x)
+    )  # not outside training
+
+
+def test_the_passes_of_an_update_have_the_same_draws(key):
+    """So that a penalty by differences of logits is one of the data's, and not of their augmentations."""
+    seen = []
+
+    def augment(key, x, slot):
+        seen.append(np.asarray(jax.random.key_data(key)))
+        return x + random.normal(key, slot, x.shape[1:])
+
+    approximate = penalty(penalties.approximate_r2, gamma=1.0)
+    gan, state, batch = _augmented(augment, d_terms={"r2": approximate})
+    exact, *_ = _augmented(augment, d_terms={"r2": penalty(penalties.r2, gamma=1.0)})
+    seen.clear()
+    a, b = (g.d_loss(state.d.params, state, batch, key)[1][1]["r2"] for g in (gan, exact))
+    assert float(a) == pytest.approx(float(b), rel=0.3)  # of 8 directions; 100 times that by other draws
+    of_d = {x.tobytes() for x in seen}
+    assert len(of_d) == 1
+    gan.d_loss(state.d.params, state, batch, random.fold(key, "next"))
+    assert {x.tobytes() for x in seen} > of_d
+
+
+def test_packed_data_are_not_augmented():
+    with pytest.raises(InputError, match="pack: what is packed cannot be augmented"):
+        _augmented(lambda key, x, slot: x, pack=2)
