@@ -4,6 +4,7 @@ The file is one of the cache folder without a name: it takes its room on the dis
 none after it, however that ends.
 """
 
+import contextlib
 import math
 import mmap
 import os
@@ -76,9 +77,12 @@ def shared(shape: tuple[int, ...], dtype, what: str) -> tuple[np.ndarray, IO | N
     if not fits(size := _size(shape, dtype), what):
         return _in_file(shape, dtype, what)
     try:
-        file = os.fdopen(os.memfd_create("examples"), "r+b")
-        file.truncate(size)
-        return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape), file
+        with contextlib.ExitStack() as stack:  # the file is closed if it is not returned
+            file = stack.enter_context(os.fdopen(os.memfd_create("examples"), "r+b"))
+            file.truncate(size)
+            array = np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)
+            stack.pop_all()
+        return array, file
     except (AttributeError, OSError):  # another system, or one that bounds the size of files
         return np.empty(shape, dtype), None
 
@@ -89,9 +93,12 @@ def _size(shape: tuple[int, ...], dtype) -> int:
 
 def _in_file(shape: tuple[int, ...], dtype, what: str) -> tuple[np.ndarray, IO]:
     try:
-        file = tempfile.TemporaryFile(dir=cache.folder())
-        os.posix_fallocate(file.fileno(), 0, _size(shape, dtype))
-        return np.memmap(file, dtype, "r+", shape=shape), file
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=cache.folder()))
+            os.posix_fallocate(file.fileno(), 0, _size(shape, dtype))
+            array = np.memmap(file, dtype, "r+", shape=shape)
+            stack.pop_all()
+        return array, file
     except OSError as e:
         raise InputError(f"{what}: a file in {cache.folder()} cannot be made ({e.strerror})") from None
 
