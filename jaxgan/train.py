@@ -192,8 +192,6 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
         raise InputError(f"--name {loop.name!r} must be the name of one folder; see --out for its place")
     if "://" in loop.out:
         raise InputError(f"--out {loop.out} is no folder of this machine; --checkpoints may be a bucket")
-    if "://" in (away := loop.checkpoints or "") and not away.startswith("gs://"):
-        raise InputError(f"--checkpoints {away}: orbax writes to folders and gs://; mount others as a folder")
     if loop.resume == "auto" and loop.name is None:
         raise InputError("--resume auto goes on with the run of a name: give --name NAME")
     module = sys.modules[type(cfg).__module__]
@@ -210,10 +208,16 @@ def start(cfg, loop: Loop, kind: Kind = kinds.default) -> dict:
 
 
 def elsewhere(path: Path, loop: Loop) -> str:
-    """Where the checkpoints of a run are, if not in its folder."""
-    away = (
-        loop.checkpoints if "://" in loop.checkpoints else str(Path(loop.checkpoints).expanduser().absolute())
-    )
+    """Where the checkpoints of a run are, if not in its folder.
+
+    Raises:
+      InputError: if that is a bucket which orbax does not write to.
+    """
+    away = loop.checkpoints
+    if "://" not in away:
+        away = str(Path(away).expanduser().absolute())
+    elif not away.startswith("gs://"):
+        raise InputError(f"--checkpoints {away}: orbax writes to folders and gs://; mount others as a folder")
     return f"{away.rstrip('/')}/{path.absolute().relative_to(Path(loop.out).absolute()).as_posix()}"
 
 
