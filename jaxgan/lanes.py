@@ -293,17 +293,27 @@ def _write(lane: Lane, bar: tqdm, first: int, metrics: dict) -> None:
     bar.set_postfix(figures, refresh=False)
 
 
-def _samples(program: Program, gan, numbers: dict, state: GANState, n: int, key, asked: dict | None) -> Made:
-    """n samples of a state's generator, with its critic."""
+def _samples(
+    program: Program,
+    gan,
+    numbers: dict,
+    state: GANState,
+    n: int,
+    key,
+    asked: dict | None,
+    together: bool = False,
+) -> Made:
+    """n samples of a state's generator, with its critic; `together` as of `sampling.generate`."""
     g, d, key = parallel.here((state.g.averaged, state.d.variables, key), list(program.devices))
     sample, given = partial(program.sample, numbers, g, key), sampling.conditions(gan, asked)
-    samples = sampling.generate(sample, np.arange(n), given, then=program.method.kind.decode)
+    decode = program.method.kind.decode
+    samples = sampling.generate(sample, np.arange(n), given, then=decode, together=together)
     critic = None if program.critic is None else Partial(program.critic, numbers, d)
     return Made(samples, asked, critic, int(state.step))
 
 
-def _made(lane: Lane, n: int, key, asked: dict | None) -> Made:
-    return _samples(lane.program, lane.gan, lane.numbers, lane.state, n, key, asked)
+def _made(lane: Lane, n: int, key, asked: dict | None, together: bool = False) -> Made:
+    return _samples(lane.program, lane.gan, lane.numbers, lane.state, n, key, asked, together)
 
 
 def score_names(program: Program) -> list[str]:
@@ -336,17 +346,19 @@ def _shown(lane: Lane) -> Made:
 
 
 def _scored(lane: Lane) -> Made:
-    """The samples behind a score, of the same latents at every step and in every run."""
-    kind, n = lane.program.method.kind, lane.judge.n
+    """The samples behind a score, of the same latents at every step and in every run; each process makes its
+    share of them."""
+    kind, n = lane.program.method.kind, processes.from_first(lambda: lane.judge.n)
     asked = None if lane.gan.condition is None else sampling.drawn(lane.program.data, kind, n)
-    return _made(lane, n, fold(jax.random.key(0), "scores"), asked)
+    return _made(lane, n, fold(jax.random.key(0), "scores"), asked, together=True)
 
 
 def watch(lane: Lane) -> None:
     """The figures that the run is watched by; the best generator is kept."""
+    made = _scored(lane)
 
     def judged() -> dict[str, float]:
-        return {name: float(value) for name, value in lane.judge.watch(_scored(lane)).items()}
+        return {name: float(value) for name, value in lane.judge.watch(made).items()}
 
     figures = processes.from_first(judged)
     if not figures:
@@ -416,13 +428,14 @@ def show(lane: Lane) -> None:
 def finish(lane: Lane) -> tuple[dict, dict[str, float]]:
     """The pictures, the curves and the scores of the last state: what scores.json holds now, and by name what
     was found."""
-    result, figures = processes.from_first(lambda: _finished(lane))
+    made = _scored(lane)
+    result, figures = processes.from_first(lambda: _finished(lane, made))
     own = [f"{name}.png" for name in lane.program.method.kind.finals]
     _mirror(lane, ["samples.png", *own, "curves.png", "samples/animation.gif"])
     return result, figures
 
 
-def _finished(lane: Lane) -> tuple[dict, dict[str, float]]:
+def _finished(lane: Lane, made: Made) -> tuple[dict, dict[str, float]]:
     path, data, progress = lane.path, lane.program.data, lane.progress
     progress["seconds"] = time.monotonic() - lane.began
     lane.rows.flush()
@@ -444,7 +457,6 @@ def _finished(lane: Lane) -> tuple[dict, dict[str, float]]:
     plots.curves(
         path / "curves.png", rows, f"{methods.name_of(experiment)} on {data.name}, {lane.step} steps"
     )
-    made = _scored(lane)
     found = lane.judge.scores(made, Sampling("live" if lane.state.g.ema is None else "EMA"))
     facts, lines = lane.judge.remarks(made, rows)
     wrong = lane.judge.troubles(made, rows, found)

@@ -122,6 +122,23 @@ def _gathered(x: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(x))
 
 
+def share(blocks: np.ndarray) -> np.ndarray:
+    """This process's of some blocks [N, ...]: of each P in turn one, and the last again where none is left,
+    so that each process has as many."""
+    whole = -(-len(blocks) // count()) * count()
+    return blocks[np.minimum(np.arange(jax.process_index(), whole, count()), len(blocks) - 1)]
+
+
+def gathered(x):
+    """The arrays [B, ...] of each process, one process after the other, in all of them."""
+
+    def all_of(x):
+        of_bytes = np.ascontiguousarray(x)[..., None].view(np.uint8)  # no type is narrowed on the way
+        return np.concatenate(_gathered(of_bytes)).view(x.dtype)[..., 0]
+
+    return x if count() == 1 else jax.tree.map(all_of, x)
+
+
 def _texts(text: bytes) -> list[bytes]:
     """What each process has to say."""
     lengths = _gathered(np.int32(len(text)))

@@ -17,7 +17,7 @@ import optax
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from jaxgan import checkpoint, kinds, memory, origin, parallel, random, records, run, steps
+from jaxgan import checkpoint, kinds, memory, origin, parallel, processes, random, records, run, steps
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers, samples_of
@@ -88,7 +88,13 @@ BATCH = 64  # of samples: those of a picture, so that those of a score need no p
 
 
 def generate(
-    sample: Callable, of, condition=None, *, then: Callable = lambda x: x, batch_size: int = BATCH
+    sample: Callable,
+    of,
+    condition=None,
+    *,
+    then: Callable = lambda x: x,
+    batch_size: int = BATCH,
+    together: bool = False,
 ) -> np.ndarray:
     """The samples of latents, or of their slots, and of conditions, a batch at a time, on the host.
 
@@ -96,6 +102,8 @@ def generate(
       sample: (of, condition) -> samples, compiled.
       of: [N, ...], and condition [N, ...], if there is one.
       then: what is made of each batch: decoded at once, images take a quarter of the memory.
+      together: whether each of several processes, all of which call this, makes its share of the batches;
+        each has all of them in the end, the same as one process would have made.
     """
     inputs = jax.device_get((of,) if condition is None else (of, condition))  # to be cut without a program
     n = jax.tree.leaves(of)[0].shape[0]
@@ -103,12 +111,14 @@ def generate(
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile
     parts, made = [], None
     rows = np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size)
-    for index in tqdm([*rows, None], desc="samples", unit="batch", leave=False, delay=1, disable=None):
+    gathered = processes.gathered if together else lambda part: part
+    own = processes.share(rows) if together else rows
+    for index in tqdm([*own, None], desc="samples", unit="batch", leave=False, delay=1, disable=None):
         before = made
         if index is not None:
             made = sample(*jax.tree.map(lambda x, index=index: x[index], inputs))
         if before is not None:  # fetched while the device makes the next
-            parts.append(then(jax.device_get(before)))
+            parts.append(gathered(then(jax.device_get(before))))
     return jax.tree.map(lambda *x: np.concatenate(x)[:n], *parts)
 
 

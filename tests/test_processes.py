@@ -290,6 +290,7 @@ def test_where_one_is_gone_before_it_is_asked_the_others_end(start):
 
 TALKS = """
 import contextlib
+from jaxgan import sampling
 
 assert processes.count() == 2 and processes.first() == (me == 0)
 assert processes.most(3 * me) == 3
@@ -308,6 +309,10 @@ try:
     processes.from_first(lambda: 1 / 0)
 except (ZeroDivisionError, processes.Refused) as e:
     print("from first:", type(e).__name__, e)
+calls = []
+found = sampling.generate(lambda i: calls.append(i) or i / 3, np.arange(11), batch_size=4, together=True)
+assert found.dtype == np.float64 and np.array_equal(found, np.arange(11) / 3), found
+assert [c[0] for c in calls] == ([0, 8] if me == 0 else [4, 8]), calls  # of three batches, the last twice
 processes.check_alike("data", "the same")
 try:
     processes.check_alike("data", f"of {me}")
