@@ -72,5 +72,5 @@ class Optimizers(NamedTuple):
 
     g: optax.GradientTransformation
     d: optax.GradientTransformation
-    ema_decay: Any = None  # of the generator's average, in [0, 1); None keeps none
+    ema_decay: Any = None  # of the generator's average, in [0, 1), or step -> it; None keeps none
     shared_draws: bool = False  # G's update draws what D's last one drew, as in most DCGAN code

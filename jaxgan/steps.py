@@ -103,6 +103,25 @@ def ema_warmup(decay, step):
     return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
+def half_life(images: float, batch_size: int, ramp: float | None = 0.05) -> Callable:
+    """step -> the decay of an average that forgets half in so many images, and earlier, where `ramp` is not
+    None, in that share of all images so far (Karras et al. 2020b, code)."""
+
+    def decay(step):
+        most = images if ramp is None else jnp.minimum(images, ramp * batch_size * (step + 1.0))
+        return 0.5 ** (batch_size / jnp.maximum(most, 1e-8))
+
+    return decay
+
+
+def _averaged(variables, ema, decay, step):
+    """The average after a step; what is no float, such as a count, is as it is now."""
+    share = 1 - (decay(step) if callable(decay) else ema_warmup(decay, step))
+    moved = lambda new, old: optax.incremental_update(new, old, share)  # noqa: E731
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.inexact)  # noqa: E731
+    return jax.tree.map(lambda new, old: moved(new, old) if is_float(new) else new, variables, ema)
+
+
 def _mean_gradient(loss_fn, params, state, batch, key, accumulate):
     """((loss, (state, metrics)), gradient) of the batch, taken in `accumulate` microbatches.
 
@@ -193,8 +212,7 @@ def update(
     updates, opt = _optimised(who, tx, grads, player)
     player = getattr(state, who).replace(params=optax.apply_updates(player.params, updates), opt=opt)
     if player.ema is not None:
-        share = 1 - ema_warmup(ema_decay, state.step)
-        player = player.replace(ema=optax.incremental_update(player.variables, player.ema, share))
+        player = player.replace(ema=_averaged(player.variables, player.ema, ema_decay, state.step))
     metrics = {f"{who}/{name}": value for name, value in {"loss": loss, **metrics}.items()}
     return state.replace(**{who: player}), metrics
 

@@ -24,7 +24,8 @@ class Seen(NamedTuple):
     """What a player's step has computed when its terms are taken."""
 
     critic: Callable  # data [B, ...] -> logits [B, ...], D with the statistics that it has before the step
-    generate: Callable | None  # z -> data, in G's step; None in D's, where G stands still
+    # z -> data, in G's step, and what G is called with by name; None in D's, where G stands still
+    generate: Callable | None
     real: jax.Array  # [B, ...]; in D's step packed, where D judges packs
     fake: jax.Array  # [B, ...]; as `real`
     real_logits: jax.Array  # [B, ...]
@@ -46,10 +47,11 @@ class Term(NamedTuple):
     """
 
     of: Callable  # Seen -> [B], or f32[] of what is no example's; with `start`, (Seen, carried) -> the same
-    weight: Any = 1.0
+    weight: Any = 1.0  # or step -> its weight then
     every: int = 1  # taken in one step of so many, and so many times as heavy (lazy regularisation)
     start: Any = None  # what it carries in `state.extra` before the first step; None: nothing
-    carry: Callable | None = None  # (Seen, carried) -> carried
+    # (Seen, carried) -> carried, each step; None: `of` makes a pair with it, in the steps that it is taken in
+    carry: Callable | None = None
 
 
 def weighs(weight) -> bool:
@@ -115,12 +117,12 @@ def named(terms: Mapping[str, Term | Callable]) -> dict[str, Term]:
         raise InputError(f"terms are a dict by the names of their figures, not {random.kind_of(terms)}")
     terms = {name: term if isinstance(term, Term) else Term(term) for name, term in terms.items()}
     for name, term in terms.items():
-        if (term.start is None) != (term.carry is None):
-            raise InputError(
-                f"term {name!r}: `start` and `carry` go together, what it carries and how that moves"
-            )
+        if term.start is None and term.carry is not None:
+            raise InputError(f"term {name!r}: `carry` moves what it carries, which `start` is the first of")
         carried = () if term.start is None else ("carried",)
         _takes(f"term {name!r} (a penalty goes in by terms.penalty)", term.of, "seen", *carried)
+        if callable(term.weight):
+            _takes(f"term {name!r}: its weight", term.weight, "step")
         finite(f"term {name!r}: its weight", term.weight)
         if not hasattr(term.every, "__index__") or isinstance(term.every, bool) or term.every < 1:
             raise InputError(
@@ -148,14 +150,22 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
 
         def value(name=name, term=term, carried=carried):
             found = term.of(seen, *carried)
+            after = carried
+            if carried and term.carry is None:
+                found, *after = found
             sizes = len(seen.real_logits), len(seen.slot)
             total = found if np.ndim(found) == 0 else mean(f"term {name!r}", found, *sizes)
-            return term.weight * term.every * total
+            weight = term.weight(seen.state.step) if callable(term.weight) else term.weight
+            return weight * term.every * total, tuple(lax.stop_gradient(after))
 
-        lazy = term.every > 1
-        values[name] = lax.cond(seen.state.step % term.every == 0, value, lambda: 0.0) if lazy else value()
+        if term.every > 1:
+            skip = lambda carried=carried: (0.0, carried)  # noqa: E731
+            values[name], carried = lax.cond(seen.state.step % term.every == 0, value, skip)
+        else:
+            values[name], carried = value()
         if carried:
-            extra = extra | {name: lax.stop_gradient(term.carry(seen, *carried))}
+            moved = carried[0] if term.carry is None else lax.stop_gradient(term.carry(seen, *carried))
+            extra = extra | {name: moved}
     return values, extra
 
 

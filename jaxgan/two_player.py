@@ -132,10 +132,12 @@ def two_player(
 
     Args:
       generator: called as `(z, *condition, train=...)`, makes data, or a pair of them and of what else it
-        says; `train` is left out where it takes none. Where it has an argument `real`, as with an encoder,
-        it is given the real data in training.
+        says; `train` is left out where it takes none. In training it is given more where it has arguments
+        of these names: `real`, the real data, as for an encoder; `drawing`, a key and the slots i32[B] by
+        which `jaxgan.random` draws what is an example's own, such as noise; `step`, i32[], which it keeps
+        in a collection where it must know it to sample.
       discriminator: called as `(data, *condition, train=...)`, makes logits [B, ...], or a pair of
-        them and of what else it says (classes, codes).
+        them and of what else it says (classes, codes); it is given `step` likewise.
       latent: (key, slot) -> z.
       of: the entry of the batch that G makes more of.
       condition: the entry of the batch that both networks are given, for example "label".
@@ -174,7 +176,7 @@ def two_player(
         _mode("generator", generator, "z", *asks),
         _mode("discriminator", discriminator, "data", *asks),
     )
-    g_sees = "real" in _signature(generator).parameters
+    g_knows, d_knows = (_signature(net).parameters for net in (generator, discriminator))
 
     def given(batch):
         return tuple(_entry(batch, name) for name in asks)
@@ -200,50 +202,60 @@ def two_player(
             raise InputError(f"G makes {kind_of(fake)}, and {of!r} of the batch is {kind_of(real)}")
         return real
 
-    def sees(batch):
-        """What G is given in training beside z and the condition."""
-        return {"real": _entry(batch, of)} if g_sees else {}
+    def told(knows, batch, step, key):
+        """What a network is given in training beside its input and the condition."""
+        known = {"step": lambda: step, "drawing": lambda: (fold(key, "drawing"), _entry(batch, "slot"))}
+        known |= {"real": lambda: _entry(batch, of)} if knows is g_knows else {}
+        return {name: known[name]() for name in known if name in knows}
 
     def rngs(key, batch, name):
         """For a pass in training mode; a microbatch and a shard have their own, by their first slot."""
         return {"params": fold(key, "rngs", name, batch["slot"][0])}
 
-    def generated(params, stats, z, batch, key):
+    def generated(params, state, z, batch, key, **more):
         """(what G makes in training mode, what else it says, its new stats)."""
-        options = dict(g_mode(True), **sees(batch), mutable=list(stats), rngs=rngs(key, batch, "g"))
+        stats = state.g.stats
+        options = g_mode(True) | told(g_knows, batch, state.step, key) | more
+        options |= dict(mutable=list(stats), rngs=rngs(key, batch, "g"))
         variables = {"params": params, **stats}
         said, stats = _called("generator", generator.apply, variables, z, *given(batch), **options)
         return *_made(said), stats
 
-    def judged(params, stats, x, batch, key, name):
+    def judged(params, stats, x, step, batch, key, name):
         """D in training mode: (logits, what else it says, its new stats)."""
         if augment is not None:
             x = augment(fold(key, "augment"), x, _entry(batch, "slot"))
-        options = dict(d_mode(True), mutable=list(stats), rngs=rngs(key, batch, name))
+        options = d_mode(True) | told(d_knows, batch, step, fold(key, name))
+        options |= dict(mutable=list(stats), rngs=rngs(key, batch, name))
         variables = {"params": params, **stats}
         said, stats = _called("discriminator", discriminator.apply, variables, x, *given(batch), **options)
         return *_logits(said, x), stats
 
     def init(key, batch):
         z = drawn(key, batch)
-        options = dict(g_mode(True), **sees(batch))
+        start = jnp.zeros((), jnp.int32)
+        options = g_mode(True) | told(g_knows, batch, start, key)
         made, g = generator.init_with_output(fold(key, "g"), z, *given(batch), **options)
         real = packed(data(batch, _made(made)[0]))
-        said, d = discriminator.init_with_output(fold(key, "d"), real, *given(batch), **d_mode(True))
+        options = d_mode(True) | told(d_knows, batch, start, key)
+        said, d = discriminator.init_with_output(fold(key, "d"), real, *given(batch), **options)
         _logits(said, real)
         return g, d, dict(carrying) or ()
 
     def d_loss(params, state, batch, key):
         z = drawn(key, batch)
-        fake, _, _ = generated(state.g.params, state.g.stats, z, batch, key)
+        fake, _, _ = generated(state.g.params, state, z, batch, key)
         real, fake = packed(data(batch, fake)), packed(fake)
-        real_logits, of_real, stats = judged(params, state.d.stats, real, batch, key, "real")
-        fake_logits, of_fake, stats = judged(params, stats, fake, batch, key, "fake")
+        real_logits, of_real, stats = judged(params, state.d.stats, real, state.step, batch, key, "real")
+        fake_logits, of_fake, stats = judged(params, stats, fake, state.step, batch, key, "fake")
         right = partial(accuracy, chance=loss.chance)
         sides = right(real_logits, real=True), right(fake_logits, real=False)
         metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
         watched = _of_a_whole_batch if _has_batch_norm(state.d.stats) else lambda x: x
-        critic = lambda x: judged(params, state.d.stats, watched(x), batch, key, "critic")[0]  # noqa: E731
+
+        def critic(x):
+            return judged(params, state.d.stats, watched(x), state.step, batch, key, "critic")[0]
+
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits
         seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, None, z, batch, key, slot, state)
@@ -253,12 +265,15 @@ def two_player(
 
     def g_loss(params, state, batch, key):
         z = drawn(key, batch)
-        generate = lambda z: generated(params, state.g.stats, z, batch, key)  # noqa: E731
+        generate = lambda z, **more: generated(params, state, z, batch, key, **more)  # noqa: E731
         fake, of_g, stats = generate(z)
         real = data(batch, fake)
-        judge = lambda x, name: judged(state.d.params, state.d.stats, packed(x), batch, key, name)  # noqa: E731
+
+        def judge(x, name):
+            return judged(state.d.params, state.d.stats, packed(x), state.step, batch, key, name)
+
         (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real, "real"), judge(fake, "fake")
-        players = lambda x: judge(x, "critic")[0], lambda z: generate(z)[0]
+        players = lambda x: judge(x, "critic")[0], lambda z, **more: generate(z, **more)[0]
         said = real_logits, fake_logits, of_real, of_fake, of_g
         seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state)
         added, extra = terms.taken(g_terms, seen)
