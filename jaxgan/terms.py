@@ -152,6 +152,10 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
             found = term.of(seen, *carried)
             after = carried
             if carried and term.carry is None:
+                if not (isinstance(found, tuple) and len(found) == 2):
+                    raise InputError(
+                        f"term {name!r}: `start` and `carry` go together, or `of` makes a pair, (value, carried)"
+                    )
                 found, *after = found
             sizes = len(seen.real_logits), len(seen.slot)
             total = found if np.ndim(found) == 0 else mean(f"term {name!r}", found, *sizes)
