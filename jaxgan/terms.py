@@ -154,7 +154,7 @@ def taken(terms: dict[str, Term], seen: Seen) -> tuple[dict, Any]:
             if carried and term.carry is None:
                 if not (isinstance(found, tuple) and len(found) == 2):
                     raise InputError(
-                        f"term {name!r}: `start` and `carry` go together, or `of` makes a pair, (value, carried)"
+                        f"term {name!r}: `start` and `carry` go together, or `of` makes (value, carried)"
                     )
                 found, *after = found
             sizes = len(seen.real_logits), len(seen.slot)
