@@ -10,8 +10,10 @@ import flax
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from jaxgan import terms
+from jaxgan.augment import Adaptive
 from jaxgan.config import InputError
 from jaxgan.game import GAN
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
@@ -118,7 +120,7 @@ def two_player(
     d_terms: Mapping[str, Term | Callable] = _NONE,
     g_terms: Mapping[str, Term | Callable] = _NONE,
     pack: int = 1,
-    augment: Callable | None = None,
+    augment: Callable | Adaptive | None = None,
 ) -> GAN:
     """Joins two networks and a loss.
 
@@ -147,7 +149,8 @@ def two_player(
         are packed, and so a penalty's norm is a pack's.
       augment: (key, data, slot) -> data, such as `jaxgan.augment.diff_augment`: what is done in training to
         all that D sees, real and fake, in both steps, and under its penalties. In an update the passes of D
-        have the same draws for a slot, so that a penalty compares alike with alike.
+        have the same draws for a slot, so that a penalty compares alike with alike. Of an
+        `augment.Adaptive` the probability is a figure of D's, `augment`.
 
     Raises:
       InputError: if a packed D were to be given a condition or augmented data, two terms carry something by
@@ -166,9 +169,12 @@ def two_player(
     if not callable(latent):
         raise InputError(f"latent is a function (key, slot) -> z, not {kind_of(latent)}")
     loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
-    if taken := {"loss", *FIGURES} & set(d_terms) | {"loss"} & set(g_terms):
+    adaptive = isinstance(augment, Adaptive)
+    figures = {"loss", *FIGURES, *(["augment"] if adaptive else [])}
+    if taken := figures & set(d_terms) | {"loss"} & set(g_terms):
         raise InputError(f"a term is named {min(taken)!r}, as another figure is: give it another name")
     carrying = [(k, t.start) for ts in (d_terms, g_terms) for k, t in ts.items() if t.start is not None]
+    carrying += [("augment", augment.start())] if adaptive else []
     if len(dict(carrying)) < len(carrying):
         raise InputError("two terms carry something by one name: give one of them another")
     asks = () if condition is None else (condition,)
@@ -221,11 +227,16 @@ def two_player(
         said, stats = _called("generator", generator.apply, variables, z, *given(batch), **options)
         return *_made(said), stats
 
-    def judged(params, stats, x, step, batch, key, name):
+    def augmented(x, state, batch, key):
+        given = fold(key, "augment"), x, _entry(batch, "slot")
+        if adaptive:
+            return augment.of(*given, state.extra["augment"]["p"])
+        return x if augment is None else augment(*given)
+
+    def judged(params, stats, x, state, batch, key, name):
         """D in training mode: (logits, what else it says, its new stats)."""
-        if augment is not None:
-            x = augment(fold(key, "augment"), x, _entry(batch, "slot"))
-        options = d_mode(True) | told(d_knows, batch, step, fold(key, name))
+        x = augmented(x, state, batch, key)
+        options = d_mode(True) | told(d_knows, batch, state.step, fold(key, name))
         options |= dict(mutable=list(stats), rngs=rngs(key, batch, name))
         variables = {"params": params, **stats}
         said, stats = _called("discriminator", discriminator.apply, variables, x, *given(batch), **options)
@@ -246,20 +257,23 @@ def two_player(
         z = drawn(key, batch)
         fake, _, _ = generated(state.g.params, state, z, batch, key)
         real, fake = packed(data(batch, fake)), packed(fake)
-        real_logits, of_real, stats = judged(params, state.d.stats, real, state.step, batch, key, "real")
-        fake_logits, of_fake, stats = judged(params, stats, fake, state.step, batch, key, "fake")
+        real_logits, of_real, stats = judged(params, state.d.stats, real, state, batch, key, "real")
+        fake_logits, of_fake, stats = judged(params, stats, fake, state, batch, key, "fake")
         right = partial(accuracy, chance=loss.chance)
         sides = right(real_logits, real=True), right(fake_logits, real=False)
         metrics = {name: side.mean() for name, side in zip(FIGURES, sides, strict=True)}
         watched = _of_a_whole_batch if _has_batch_norm(state.d.stats) else lambda x: x
 
         def critic(x):
-            return judged(params, state.d.stats, watched(x), state.step, batch, key, "critic")[0]
+            return judged(params, state.d.stats, watched(x), state, batch, key, "critic")[0]
 
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits
         seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, None, z, batch, key, slot, state)
         added, extra = terms.taken(d_terms, seen)
+        if adaptive:
+            metrics["augment"] = state.extra["augment"]["p"]
+            extra = extra | {"augment": lax.stop_gradient(augment.carry(extra["augment"], real_logits))}
         total = terms.mean("D's loss", loss.d(seen), len(real)) + sum(added.values())
         return total, (state.replace(d=state.d.replace(stats=stats), extra=extra), metrics | added)
 
@@ -270,7 +284,7 @@ def two_player(
         real = data(batch, fake)
 
         def judge(x, name):
-            return judged(state.d.params, state.d.stats, packed(x), state.step, batch, key, name)
+            return judged(state.d.params, state.d.stats, packed(x), state, batch, key, name)
 
         (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real, "real"), judge(fake, "fake")
         players = lambda x: judge(x, "critic")[0], lambda z, **more: generate(z, **more)[0]

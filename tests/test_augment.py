@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from jaxgan import augment
 from jaxgan.config import InputError
 
 N, S = 4000, 8
 SLOT = jnp.arange(N)
-OPERATIONS = [augment.colour, augment.translation, augment.cutout, augment.diff_augment]
+ONE = [augment.colour, augment.translation, augment.cutout]
+RESAMPLED = [augment.geometry, augment.bgc]
+OPERATIONS = [*ONE, augment.diff_augment, augment.geometry, augment.colour_matrix, augment.bgc]
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +28,14 @@ def test_they_are_the_slots_own_and_leave_a_share(of, images, key):
     some = images[:200]
     done = jax.jit(of)(key, some, SLOT[:200], 1.0)
     assert (done.shape, done.dtype) == (some.shape, some.dtype)
-    np.testing.assert_allclose(of(key, some[150:], SLOT[150:200]), done[150:], atol=1e-6)
+    places = 2e-5 if of in RESAMPLED else 1e-6  # whose places are rounded as well as their levels
+    np.testing.assert_allclose(of(key, some[150:], SLOT[150:200]), done[150:], atol=places)
     np.testing.assert_array_equal(of(key, some, SLOT[:200], 0.0), some)
     half = of(key, images, SLOT, 0.5)
     alike = np.asarray((half == images).all((1, 2, 3)))
     whole = of(key, images, SLOT)
     never = np.asarray((whole == images).all((1, 2, 3))).mean()  # moved by nothing
-    if of is not augment.diff_augment:
+    if of in ONE:
         assert alike.mean() == pytest.approx(0.5 + never / 2, abs=0.04)
         np.testing.assert_array_equal(half[~alike], whole[~alike])
     assert not np.array_equal(of(jax.random.key(1), some, SLOT[:200]), done)
@@ -104,3 +108,77 @@ def test_what_is_no_image_is_refused(bad, key):
     for of in OPERATIONS:
         with pytest.raises(InputError, match=r"images to augment are floats \[B, H, W, C\]"):
             partial(of, key, bad, jnp.arange(2))()
+
+
+def test_an_image_is_resampled_as_scipy_has_it(images):
+    rng = np.random.default_rng(0)
+    for x in np.asarray(images[:5, :, :6]):  # not square
+        matrix = np.eye(3)
+        matrix[:2] = rng.normal(size=(2, 3)) * [1, 1, 4]
+        done = augment._resampled(jnp.array(x), jnp.array(matrix, jnp.float32))
+        swap = np.eye(3)[[1, 0, 2]]  # rows before columns
+        of, centre = swap @ matrix @ swap, (np.array(x.shape[:2]) - 1) / 2
+        offset = of[:2, 2] + centre - of[:2, :2] @ centre
+        for c in range(3):
+            wanted = ndimage.affine_transform(x[..., c], of[:2, :2], offset, order=1, mode="mirror")
+            np.testing.assert_allclose(done[..., c], wanted, atol=2e-5)
+
+
+def test_geometry_has_the_ranges_of_the_paper(key):
+    undone = np.asarray(augment._backwards(key, SLOT, 1.0, (8, 8)))
+    determinant = np.linalg.det(undone)
+    assert (determinant < 0).mean() == pytest.approx(0.5, abs=0.03)  # flips
+    scale = -np.log2(np.abs(determinant)) / 2
+    assert (scale.mean(), scale.std()) == (pytest.approx(0, abs=0.015), pytest.approx(0.2, rel=0.05))
+    values = np.linalg.svd(undone[:, :2, :2], compute_uv=False)
+    stretch = np.log2(values[:, 0] / values[:, 1]) / 2
+    assert np.sqrt((stretch**2).mean()) == pytest.approx(0.2, rel=0.05)
+    forwards = np.linalg.inv(undone)
+    for i in range(2):  # whole shifts by U(-1, 1), rounded, and others by N(0, 1), in all directions
+        assert forwards[:, i, 2].mean() == pytest.approx(0, abs=0.08)
+    assert forwards[:, :2, 2].var() == pytest.approx(1 + 0.5, rel=0.1)
+    axis = np.arctan2(*forwards[:, :2, 0].T) % np.pi  # turned by any angle
+    assert np.histogram(axis, 6, (0, np.pi))[0].min() > 0.85 * N / 6
+    some = np.asarray(augment._backwards(key, SLOT, 0.3, (8, 8)))
+    turned = np.abs(some[:, 0, 1] * some[:, 0, 0]) > 1e-6
+    assert turned.mean() == pytest.approx(0.3, abs=0.03)  # before or after the stretch, together
+    square = np.asarray(augment._turn(jnp.arange(4)))[:, :2, :2] @ [1, 0]
+    np.testing.assert_array_equal(square, [[1, 0], [0, 1], [-1, 0], [0, -1]])
+
+
+def test_colours_are_turned_about_grey(images, key):
+    x, done = np.asarray(images), np.asarray(augment.colour_matrix(key, images, SLOT))
+    about = lambda x: x - x.mean(1, keepdims=True)  # noqa: E731
+    grey, made = x.mean(3).reshape(N, -1), done.mean(3).reshape(N, -1)
+    factor = (about(made) * about(grey)).sum(1) / (about(grey) ** 2).sum(1)
+    np.testing.assert_allclose(about(made), factor[:, None] * about(grey), atol=1e-4)
+    assert (factor < 0).mean() == pytest.approx(0.5, abs=0.03)  # of luma
+    assert np.log2(np.abs(factor)).std() == pytest.approx(0.5, rel=0.05)
+    light = made.mean(1) / factor - grey.mean(1)
+    assert (light.mean(), light.std()) == (pytest.approx(0, abs=0.015), pytest.approx(0.2, rel=0.05))
+    chroma = lambda x: x - x.mean(3, keepdims=True)  # noqa: E731
+    size = np.linalg.norm(chroma(done), axis=3) / np.linalg.norm(chroma(x), axis=3)
+    saturation = np.log2(size.reshape(N, -1) / np.abs(factor)[:, None])
+    assert np.ptp(saturation, 1).max() < 0.02
+    assert saturation.mean(1).std() == pytest.approx(1, rel=0.05)
+    before, after = chroma(x)[:, 0, 0], chroma(done)[:, 0, 0]
+    cosine = (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    turn = np.histogram(np.arccos(np.clip(cosine, -1, 1)), 4, (0, np.pi))[0]
+    assert turn.min() > 0.9 * N / 4  # hue: by any angle
+    alone = np.asarray(augment.colour_matrix(key, images[..., :1], SLOT))[..., 0]
+    wanted = factor[:, None, None] * (x[..., 0] + light[:, None, None])
+    np.testing.assert_allclose(alone, wanted, atol=2e-3)
+
+
+def test_the_probability_follows_the_signs():
+    adaptive = augment.Adaptive(augment.bgc, 10, target=0.6, images=400.0)
+    carried, seen = adaptive.start(), []
+    sure, unsure = jnp.ones(8), jnp.array([1.0, -1.0])
+    for logits in [sure] * 8 + [unsure] * 2 + [sure] * 6 + [unsure] * 16:
+        carried = adaptive.carry(carried, logits)
+        seen.append(float(carried["p"]))
+    # of 40 images each: up, up, down (a mean of 0.5), up, and down as far as 0
+    wanted = [0, 0, 0, 0.1, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.2]
+    np.testing.assert_allclose(seen[:16], wanted, atol=1e-6)
+    np.testing.assert_allclose(seen[19::4], [0.1, 0, 0, 0], atol=1e-6)
+    assert carried["updates"] == 32

@@ -261,3 +261,12 @@ def test_the_steps_called_in_turn_are_the_train_step(setting):
     assert _distance(state, other) < 1e-6
     z = [gan.latent(steps.fold(state.key, step, "d", 0, "latent"), jnp.arange(BATCH)) for step in range(2)]
     assert not np.allclose(*z)
+
+
+def test_a_half_life_forgets_half_in_so_many_images():
+    decay = steps.half_life(1000.0, 10, ramp=None)
+    assert float(decay(jnp.int32(5))) ** 100 == pytest.approx(0.5, rel=1e-4)  # 100 steps of 10 images
+    ramped = steps.half_life(1000.0, 10, ramp=0.05)
+    # After 40 steps of 10 images the half-life is 20 images, 2 steps.
+    assert float(ramped(jnp.int32(39))) ** 2 == pytest.approx(0.5, rel=1e-4)
+    assert float(ramped(jnp.int32(10_000))) == pytest.approx(float(decay(0)), rel=1e-6)

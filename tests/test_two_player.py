@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxgan import random, steps, terms
+from jaxgan import augment, random, steps, terms
 from jaxgan.config import InputError
 from jaxgan.game import Optimizers
 from jaxgan.losses import adversarial, penalties
@@ -365,3 +365,108 @@ def test_the_passes_of_an_update_have_the_same_draws(key):
 def test_packed_data_are_not_augmented():
     with pytest.raises(InputError, match="pack: what is packed cannot be augmented"):
         _augmented(lambda key, x, slot: x, pack=2)
+
+
+def test_an_adaptive_augmentation_has_its_probability_in_the_state(key):
+    """It is what D's signs of the real make of it, and the draws of that very probability are D's input."""
+    adaptive = augment.Adaptive(augment.translation, 8, target=0.0, images=80.0)
+    gan, state, batch = _augmented(adaptive)
+    plain, *_ = _augmented(None)
+    opts = Optimizers(optax.sgd(0.0), optax.sgd(0.0))
+    ones = jax.tree.map(jnp.ones_like, state.d.params)
+    state = state.replace(d=state.d.replace(params=ones))  # D is the sum of the pixels
+    bright = {**batch, "image": jnp.full_like(batch["image"], 0.5)}
+    step, found = jax.jit(partial(steps.train_step, gan, opts)), []
+    for x in [bright] * 4 + [{**bright, "image": -bright["image"]}] * 8:
+        state, figures = step(state, jax.tree.map(lambda x: x[None], x))
+        found.append(float(figures["d/augment"]))
+    np.testing.assert_allclose(found, [0] * 4 + [0.4] * 4 + [0] * 4, atol=1e-6)  # that the update saw
+    assert float(state.extra["augment"]["p"]) == 0
+    risen = state.replace(extra={"augment": {**state.extra["augment"], "p": jnp.float32(1.0)}})
+    shifted, *_ = _augmented(augment.translation)
+    for s, other in ((state, plain), (risen, shifted)):
+        for which in ("d_loss", "g_loss"):
+            losses = [getattr(g, which)(getattr(s, which[0]).params, s, batch, key)[0] for g in (gan, other)]
+            np.testing.assert_array_equal(*losses)
+    with pytest.raises(InputError, match="a term is named 'augment', as another figure is"):
+        _augmented(adaptive, d_terms={"augment": lambda seen: seen.real_logits})
+
+
+class _Told(nn.Module):
+    """A generator of what it is told: the step, and a number of each slot."""
+
+    @nn.compact
+    def __call__(self, z, *, train, step=None, drawing=None, bright=0.0):
+        kept = self.variable("growth", "step", lambda: jnp.zeros((), jnp.int32))
+        mean = self.variable("kept", "mean", lambda: jnp.zeros(()))
+        if train:
+            kept.value, mean.value = step, 1.0 * step
+        noise = random.normal(*drawing) if train else jnp.zeros(len(z))
+        level = self.param("level", nn.initializers.zeros, ())
+        return jnp.broadcast_to((kept.value + noise + level + bright)[:, None], (len(z), 2))
+
+
+def _told(**options):
+    latent = partial(random.normal, shape=(2,))
+    gan = two_player(_Told(), _Sum(), loss=non_saturating, latent=latent, of="x", **options)
+    return gan, {"x": jnp.zeros((4, 2)), "slot": jnp.arange(4)}
+
+
+def test_a_network_is_told_the_step_and_its_draws(key):
+    seen = {}
+
+    def look(who):
+        def of(s):
+            jax.debug.callback(lambda x: seen.setdefault(who, []).append(np.asarray(x)), s.fake)
+            return 0.0 * s.fake[:, 0]
+
+        return of
+
+    gan, batch = _told(d_terms={"see": look("d")}, g_terms={"see": look("g")})
+    opts = Optimizers(optax.sgd(0.0), optax.sgd(0.0), lambda step: 0.5)
+    state = steps.create_state(gan, opts, key, batch)
+    for _ in range(3):
+        state, _ = steps.train_step(gan, opts, state, jax.tree.map(lambda x: x[None], batch))
+        jax.effects_barrier()
+    for i in range(3):
+        for who in "dg":
+            assert np.ptp(seen[who][i][:, 0]) > 0.1  # each slot's own
+            assert abs(seen[who][i][:, 0].mean() - i) < 2
+        assert not np.allclose(seen["d"][i], seen["g"][i])  # another update's
+    assert (int(state.g.stats["growth"]["step"]), float(state.g.stats["kept"]["mean"])) == (2, 2.0)
+    np.testing.assert_array_equal(gan.sample(state.g.variables, jnp.zeros((3, 2))), np.full((3, 2), 2.0))
+    # A count is no average's: the newest; a float is.
+    assert int(state.g.ema["growth"]["step"]) == 2
+    assert float(state.g.ema["kept"]["mean"]) == pytest.approx(0.5 * 2 + 0.25 * 1)
+    half = jax.tree.map(lambda x: x[2:], batch)
+    for b in (batch, half):
+        gan.d_loss(state.d.params, state, b, key)
+        jax.effects_barrier()
+    np.testing.assert_array_equal(seen["d"][-2][2:], seen["d"][-1])  # on any device
+
+
+def test_a_term_calls_g_with_what_it_likes(key):
+    gan, batch = _told(g_terms={"bright": lambda s: s.generate(s.z, bright=3.0)[:, 0] - s.fake[:, 0]})
+    state = steps.create_state(gan, Optimizers(optax.sgd(0.0), optax.sgd(0.0)), key, batch)
+    figures = gan.g_loss(state.g.params, state, batch, key)[1][1]
+    assert float(figures["bright"]) == pytest.approx(3)
+
+
+def test_what_a_lazy_term_makes_beside_moves_in_its_own_steps(key):
+    calls = []
+
+    def of(s, carried):
+        calls.append(1)
+        return carried + 0 * s.real_logits, carried + 1
+
+    gan, batch = _told(d_terms={"count": Term(of, lambda step: step + 1.0, every=2, start=jnp.zeros(()))})
+    opts = Optimizers(optax.sgd(0.0), optax.sgd(0.0))
+    state, found = steps.create_state(gan, opts, key, batch), []
+    for _ in range(5):
+        state, figures = steps.train_step(gan, opts, state, jax.tree.map(lambda x: x[None], batch))
+        found.append((float(figures["d/count"]), float(state.extra["count"])))
+    # the weight of its step, twice as heavy, times what was carried before
+    assert found == [(0, 1), (0, 1), (2 * 3 * 1, 2), (0, 2), (2 * 5 * 2, 3)]
+    gan, _ = _told(d_terms={"count": Term(lambda s, c: s.real_logits, start=jnp.zeros(()))})
+    with pytest.raises(InputError, match="go together, or `of` makes"):
+        gan.d_loss(state.d.params, state, batch, key)
