@@ -51,6 +51,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, head=AuxiliaryClassifier(cfg.n_classes, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         condition="label",
         d_terms={"classes": Term(on_both, cfg.d_class_weight)},
         g_terms={"classes": Term(on_fake, cfg.g_class_weight)},

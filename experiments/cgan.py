@@ -42,6 +42,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, n_classes=cfg.n_classes),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         condition="label",
     )
     return gan, dcgan.optimizers(cfg)

@@ -14,14 +14,15 @@ Published, of the features of D on other data: a linear classifier of them is ri
 CIFAR-10 (section 5.1) and wrong on 22.48 % of SVHN with 1000 labels (section 5.2).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import optax
 
-from jaxgan import random, train
-from jaxgan.config import Count, Decay, Rate, Seed
+from jaxgan import augment, random, train
+from jaxgan.config import Chance, Count, Decay, InputError, Rate, Seed
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses.adversarial import non_saturating
@@ -50,6 +51,10 @@ class Config:
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.999  # of Adam
     ema_decay: Decay | None = 0.998  # of the generator's average; none in the paper
+    augment: Literal["none", "diff_augment", "ada"] = "none"  # of all that D sees: where data are few
+    augment_p: Chance | None = None  # of each change; if not given 1, and of ada as D knows the real data
+    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada keeps to
+    ada_images: Count = 500_000  # real images within which its probability goes from 0 to 1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
     seed: Seed = 0  # of the run's key
 
@@ -71,6 +76,20 @@ def latent(cfg):
     return partial(random.uniform, shape=(cfg.latent,), minval=-1.0)
 
 
+def augmentation(cfg, axis: str | None) -> Callable | augment.Adaptive | None:
+    """What a config has D see all images through.
+
+    Raises:
+      InputError: if there is a probability and nothing that it is of.
+    """
+    if cfg.augment == "none" and cfg.augment_p is not None:
+        raise InputError("--augment-p is a probability of --augment diff_augment or ada: give that too")
+    of = {"none": None, "diff_augment": augment.diff_augment, "ada": augment.bgc}[cfg.augment]
+    if cfg.augment == "ada" and cfg.augment_p is None:
+        return augment.Adaptive(of, cfg.batch_size, cfg.ada_target, cfg.ada_images, axis)
+    return of and partial(of, p=1.0 if cfg.augment_p is None else cfg.augment_p)
+
+
 def optimizers(cfg) -> Optimizers:
     """Adam for both players, and G's average."""
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
@@ -84,6 +103,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         discriminator(cfg, axis),
         loss=non_saturating,
         latent=latent(cfg),
+        augment=augmentation(cfg, axis),
     )
     return gan, optimizers(cfg)
 

@@ -46,6 +46,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none"),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={"dragan": slope},
     )
     return gan, dcgan.optimizers(cfg)

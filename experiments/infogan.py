@@ -111,6 +111,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none", head=Head(cfg.categories, cfg.continuous, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={"r1": penalty(r1, gamma=cfg.r1), **information},
         g_terms=information,
     )

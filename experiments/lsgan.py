@@ -45,6 +45,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis),
         loss=AdversarialLoss(d, g, chance=(cfg.a + cfg.b) / 2),
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
     )
     return gan, dcgan.optimizers(cfg)
 

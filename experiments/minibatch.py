@@ -71,6 +71,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none", head=Head(layer, cfg.dtype)),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={"r1": penalty(r1, gamma=cfg.r1)},
     )
     return gan, dcgan.optimizers(cfg)

@@ -44,6 +44,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, n_classes=cfg.n_classes),
         loss=non_saturating,
         latent=latent,
+        augment=dcgan.augmentation(cfg, axis),
         condition="label",
         g_terms={"mode_seeking": g_penalty(penalties.mode_seeking, latent=latent, weight=cfg.ms_weight)},
     )

@@ -44,6 +44,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="spectral", head=head),
         loss=hinge,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         condition="label",
     )
     return gan, dcgan.optimizers(cfg)

@@ -46,6 +46,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="spectral" if cfg.spectral else "none"),
         loss=hinge,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
     )
     return gan, dcgan.optimizers(cfg)
 

@@ -155,6 +155,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm=cfg.norm, head=_head(cfg, axis)),
         loss=_loss(cfg, axis),
         latent=latent,
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={name: term for name, term in of_d.items() if weighs(getattr(cfg, name))},
         g_terms={name: term for name, term in of_g.items() if weighs(getattr(cfg, name))},
         pack=cfg.pack,

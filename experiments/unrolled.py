@@ -47,6 +47,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis),
         loss=non_saturating,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
     )
     # Adam's root has no gradient where a parameter's gradients were all 0, hence eps_root.
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2, eps_root=1e-16)

@@ -61,6 +61,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis),
         loss=wasserstein,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
     )
     rmsprop = partial(optax.rmsprop, decay=cfg.beta2, momentum=cfg.beta1)
     d = optax.chain(rmsprop(cfg.d_lr), dynamics.clip_weights(cfg.clip))

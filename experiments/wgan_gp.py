@@ -51,6 +51,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         dcgan.discriminator(cfg, axis, norm="none"),
         loss=wasserstein,
         latent=dcgan.latent(cfg),
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={"gp": penalty(gradient_penalty, weight=cfg.gp_weight, one_sided=cfg.one_sided)},
     )
     return gan, dcgan.optimizers(cfg)

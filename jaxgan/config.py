@@ -21,6 +21,7 @@ Count = Annotated[int, Ge(1), _MOST]
 Natural = Annotated[int, Ge(0), _MOST]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Rate = Annotated[float, Ge(0)]  # a learning rate or a weight
+Chance = Annotated[float, Ge(0), Le(1)]  # a probability
 Decay = Annotated[float, Ge(0), Lt(1)]  # an Adam beta or an average's decay
 
 
