@@ -193,15 +193,17 @@ def _tfds(name: str, split: str, data_dir: str | None, fit: Fit) -> Read:
                 "once, with the 'prepare' extra: pip install -e '.[prepare]' && "
                 f'python -c "import tensorflow_datasets as tfds; {call}"'
             )
-        if split not in builder.info.splits:
-            have = ", ".join(builder.info.splits)
-            raise InputError(f"--split {split!r}: tfds:{name} has {have}")
+        have = ", ".join(builder.info.splits)
+        try:
+            n = builder.info.splits[split].num_examples  # also of a part, or a sum: train[:10%], train+test
+        except Exception as e:  # of a wrong name, bracket or bound: each its own
+            raise InputError(f"--split {split!r}: tfds:{name} has {have}, and parts as train[:10%]") from e
         features = builder.info.features
         images_of = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
         labels_of = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
         if not images_of:
             raise InputError(f"--data tfds:{name} has no images, but {', '.join(features)}")
-        source = builder.as_data_source(split=split)
+        source = builder.as_data_source(split=split) if n else ()
         if not len(source):
             raise InputError(f"--data tfds:{name} has no examples in {split}")
         read = _Records(str(builder.data_path), split, images_of[0], tuple(labels_of[:1]), fit)
@@ -241,11 +243,12 @@ class _Records(NamedTuple):
 
     def __call__(self, rows: range) -> list:
         source = _source(self.folder, self.split)
-        try:
-            items = source.__getitems__(list(rows))  # three times as fast as one by one
-        except UNREADABLE:
-            return each(rows, lambda i: self._one(source[i]))
-        return each(range(len(rows)), lambda i: self._one(items[i]))
+        with _guarded():  # here too: rows are read by processes of their own
+            try:
+                items = source.__getitems__(list(rows))  # three times as fast as one by one
+            except UNREADABLE:
+                return each(rows, lambda i: self._one(source[i]))
+            return each(range(len(rows)), lambda i: self._one(items[i]))
 
     def _one(self, item: dict) -> Example:
         image = item[self.image]

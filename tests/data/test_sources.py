@@ -95,6 +95,11 @@ def test_a_prepared_tfds_set_is_read_without_tensorflow(prepared):
     assert data.classes == ("dark", "light")
     with pytest.raises(InputError, match="--split 'validation': tfds:tiny_shapes has train"):
         load("tfds:tiny_shapes", image_size=12, split="validation", data_dir=str(prepared))
+    with pytest.raises(InputError, match=r"tiny_shapes has no examples in train\[:0\]"):
+        load("tfds:tiny_shapes", image_size=12, split="train[:0]", data_dir=str(prepared))
+    part = load("tfds:tiny_shapes", image_size=12, split="train[1:3]", data_dir=str(prepared))
+    whole = load("tfds:tiny_shapes", image_size=12, data_dir=str(prepared))
+    np.testing.assert_array_equal(part["image"], whole["image"][1:3])
 
 
 def test_folder_with_and_without_classes(tmp_path):
