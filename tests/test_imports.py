@@ -18,6 +18,7 @@ ORDER = [
     ["game"],
     ["random"],
     ["augment"],
+    ["latents"],
     ["losses"],
     ["testing"],
     ["nn"],
