@@ -80,6 +80,22 @@ class Translate:
 
 
 @dataclass(frozen=True)
+class Project:
+    """Find the latents whose samples are nearest to images of your own, by a run's generator."""
+
+    run: Folder  # the run's folder
+    input: Folder  # an image, a folder of them, or an npz file with `image` uint8[N, H, W, C], of its size
+    out: Path = Path("found.png")  # a .png of each image beside what was found, or a .npz with the latents
+    space: Literal["z", "w", "w+"] | None = None
+    """z; of a generator with styles w, one for all layers, or w+, one for each, which is its default"""
+    steps: Count = 1000  # of Adam
+    seed: Seed = 0  # of the search's random moves
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    label: str | None = None  # the name of the images' class; each in turn if not given
+    trust: bool = False  # run the code that came with the run; you have read it
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Score a run's checkpoints, or other samples beside the run's data; or one data set beside another."""
 
@@ -306,6 +322,34 @@ def translate_given(args: Translate) -> None:
     generator = sampling.load(args.run, which)
     n = translate.write(generator, source, out, jax.random.key(args.seed), args.variants)
     print(f"{n} answers of step {generator.step} in {out}")
+
+
+def project_given(args: Project) -> None:
+    """`jaxgan project`."""
+    import jax
+
+    from jaxgan import projector, sampling, translate
+
+    check(args)
+    which = _which(args.checkpoint)
+    if args.out.suffix not in projector.WRITE:
+        raise InputError(f"--out {args.out}: a name ending in {' or '.join(projector.WRITE)}")
+    if args.out.resolve() == args.input.resolve():
+        raise InputError(f"--out {args.out} is the input itself; name another file")
+    _opened(args.run, args.trust)
+    source = translate.read(args.input, args.run)
+    generator = sampling.load(args.run, which)
+    if args.label is not None and generator.gan.condition is None:
+        raise InputError("--label: this generator takes no label")
+    images = projector.fitted(generator, source)
+    options = dict(space=args.space, steps=args.steps, key=jax.random.key(args.seed))
+    found = projector.project(generator, images, condition=args.label, **options)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        projector.WRITE[args.out.suffix](args.out, found)
+    except OSError as e:
+        raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
+    print(f"{len(images)} images, mean distance {found.distance.mean():.3g}, in {args.out}")
 
 
 def report_run(args: Report) -> None:
@@ -561,6 +605,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "sweep": (Sweep, lambda args: sweep_method([args.method])),
         "sample": (Sample, sample),
         "translate": (Translate, translate_given),
+        "project": (Project, project_given),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),

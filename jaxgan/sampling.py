@@ -159,7 +159,7 @@ class Generator:
         if psi is not None and not 0.01 <= psi < math.inf:
             raise InputError(f"psi is {psi}: it must be 0.01 or more, and finite")
         self._check_room(n, then)
-        given = self._given(condition, label, n)
+        given = self.given(condition, label, n)
         if psi is not None:
             z = random.truncated(self.gan.latent, key, jnp.arange(n), psi)
             return generate(partial(self._compiled, self.variables), z, given, then=then)
@@ -228,9 +228,9 @@ class Generator:
     def of(self, z, condition=None, *, label=None) -> np.ndarray:
         """The samples of latents z [N, ...]."""
         n = jax.tree.leaves(z)[0].shape[0]
-        return generate(partial(self._compiled, self.variables), z, self._given(condition, label, n))
+        return generate(partial(self._compiled, self.variables), z, self.given(condition, label, n))
 
-    def _given(self, condition, label, n: int):
+    def given(self, condition, label, n: int):
         """What the generator is given for n samples; None if it takes no condition."""
         condition = self._condition(condition, label, n)
         return None if condition is None else resident.scaled(condition)

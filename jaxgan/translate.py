@@ -77,13 +77,13 @@ def check_out(source: Source, out: Path) -> None:
         raise InputError(f"--out {out} is there already; name a new folder")
 
 
-def _fitting(image: np.ndarray, hole: np.ndarray | None, channels: int, name: Path) -> np.ndarray:
+def fitting(image: np.ndarray, hole: np.ndarray | None, channels: int, name: Path) -> np.ndarray:
     """An image with as many channels as the generator is given: grey as colours, transparency as a hole, no
     other."""
     if channels in (2, 4) and image.shape[-1] != channels:
         if hole is None or not hole.any():
             raise InputError(f"{name} has no hole: make transparent what is to be filled")
-        seen = _fitting(image, None, channels - 1, name)
+        seen = fitting(image, None, channels - 1, name)
         hole = hole[..., None]
         return np.concatenate([np.where(hole, GREY, seen), 255 * hole], -1).astype(np.uint8)
     if image.shape[-1] == 1 and channels == 3:
@@ -119,7 +119,7 @@ def write(generator: Generator, source: Source, out: Path, key, variants: int = 
             print("boundaries lie where two labels meet: the maps know no instances")
         images = [_with_instances(image, channels) for image, _, _ in each]
     else:
-        images = [_fitting(image, hole, channels, name) for image, hole, name in each]
+        images = [fitting(image, hole, channels, name) for image, hole, name in each]
     answers: dict[int, np.ndarray] = {}
     for size in dict.fromkeys(x.shape for x in images):
         rows = [i for i, x in enumerate(images) if x.shape == size]

@@ -41,6 +41,7 @@ ORDER = [
     ["run"],
     ["sampling"],
     ["translate"],
+    ["projector"],
     ["evaluate"],
     ["statistics"],
     ["results"],

@@ -70,6 +70,8 @@ def test_roughness_is_of_neighbours_at_each_scale():
     assert float(latents.roughness(striped)) == pytest.approx(2)  # of half its size it is 0
     blocks = jnp.repeat(jnp.repeat(jax.random.normal(jax.random.key(1), (32, 32)), 2, 0), 2, 1)
     assert float(latents.roughness(blocks)) > 0.4  # halves that are alike
+    large = jnp.repeat(jnp.repeat(blocks[::2, ::2], 4, 0), 4, 1)  # and quarters
+    assert float(latents.roughness(large)) > 4 * 2 * 0.4
 
 
 def test_scales_weigh_what_is_seen_from_afar():

@@ -569,6 +569,7 @@ class TestCode:
         (place / "shared" / "x.png").write_bytes(b"")
         _png(place / "x.png", (8, 8))
         commands = [["sample"], ["export"], ["report"], ["resume"], ["evaluate"], ["translate", "x.png"]]
+        commands.append(["project", "x.png"])
         for command, *more in commands:
             with pytest.raises(SystemExit) as status:
                 cli.main([command, str(own), *more])
