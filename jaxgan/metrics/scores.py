@@ -19,6 +19,7 @@ from jaxgan.metrics.inception_score import inception_score
 from jaxgan.metrics.neighbours import memorisation, nearest
 from jaxgan.metrics.reference import Reference, Sample, measure, short_name, spread
 from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
+from jaxgan.metrics.sharpness import laplacian_variance
 
 PAIRS = -1
 SPLITS = 10  # of the inception score
@@ -120,6 +121,14 @@ def _swd(ref, fake):
     real = ref.rows.image[: len(fake.image)]
     scales = patch_swd.patch_sliced_wasserstein(jax.random.key(0), real, fake.image)
     return {"swd": float(np.mean(list(scales.values())))}
+
+
+def _sharpness(ref, fake):
+    real = laplacian_variance(ref.rows.image).mean()
+    if not real > 0:
+        raise InputError("the real images are flat")
+    each = laplacian_variance(fake.image) / real
+    return lambda rows: {"sharpness": float(each[rows].mean())}
 
 
 def _each_class_twice(ref, fake) -> int:
@@ -231,11 +240,22 @@ METRICS = {
         named=False,
         sees=False,
     ),
+    "sharpness": Metric(
+        _sharpness,
+        "variance of the Laplacian, over the real images' own; below 1: blurred",
+        "nearer to 1",
+        "pixels",
+        named=False,
+        sees=False,
+        by_rows=True,
+    ),
 }
 SHARES = "precision", "recall", "coverage", "two_sample", "agreement", "cas"
 WITHIN = {
     **dict.fromkeys((*SHARES, "ms_ssim"), (0, 1)),
-    **dict.fromkeys(("fd", "density", "intra_fd", "memorisation", "diversity", "swd"), (0, None)),
+    **dict.fromkeys(
+        ("fd", "density", "intra_fd", "memorisation", "diversity", "swd", "sharpness"), (0, None)
+    ),
 }  # `kd` and `fd_infinity` may be below 0
 
 

@@ -66,6 +66,7 @@ LIMITS = {  # a sampler that is the data's; one that makes noise
     "diversity": ((0.95, 1.05), (1.2, 3)),
     "ms_ssim": ((0.2, 0.9), (0, 0.2)),
     "swd": ((0, 0.05), (0.2, 10)),
+    "sharpness": ((0.95, 1.05), (1.5, 10)),
 }
 
 
