@@ -47,6 +47,13 @@ def test_the_vector_moves_where_its_collection_is_mutable_alone(key):
     np.testing.assert_allclose(_top(normalised), 1, rtol=1e-4)
 
 
+def test_an_averaged_vector_tells_the_value_too(key):
+    """The average of a player's variables is of its unit vectors too, which is shorter where they turn."""
+    kernel = jax.random.normal(key, (5, 4))
+    _, u = spectral_norm(kernel, jnp.ones(4) / 2, 100)
+    np.testing.assert_allclose(_top(spectral_norm(kernel, 0.3 * u, 0)[0]), 1, rtol=1e-5)
+
+
 @pytest.mark.parametrize("layer", [SpectralConv(8, (3, 3)), SpectralDense(8), SpectralEmbed(3, 8)], ids=repr)
 def test_many_iterations_are_as_many_steps_of_one(layer, key):
     x = jnp.array([0, 2]) if isinstance(layer, SpectralEmbed) else jax.random.normal(key, (2, 5, 5, 3))
