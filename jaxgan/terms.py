@@ -38,6 +38,7 @@ class Seen(NamedTuple):
     key: jax.Array  # of this update
     slot: jax.Array  # i32[B], the examples' (in D's step the packs') places in the global batch
     state: Any  # before the update
+    params: Any = None  # of the player whose step it is, in which the loss is differentiated
 
 
 class Term(NamedTuple):

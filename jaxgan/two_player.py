@@ -269,7 +269,8 @@ def two_player(
 
         slot = batch["slot"][::pack]
         logits = real_logits, fake_logits
-        seen = Seen(critic, None, real, fake, *logits, of_real, of_fake, None, z, batch, key, slot, state)
+        said = *logits, of_real, of_fake, None
+        seen = Seen(critic, None, real, fake, *said, z, batch, key, slot, state, params)
         added, extra = terms.taken(d_terms, seen)
         if adaptive:
             metrics["augment"] = state.extra["augment"]["p"]
@@ -289,7 +290,7 @@ def two_player(
         (real_logits, of_real, _), (fake_logits, of_fake, _) = judge(real, "real"), judge(fake, "fake")
         players = lambda x: judge(x, "critic")[0], lambda z, **more: generate(z, **more)[0]
         said = real_logits, fake_logits, of_real, of_fake, of_g
-        seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state)
+        seen = Seen(*players, real, fake, *said, z, batch, key, batch["slot"], state, params)
         added, extra = terms.taken(g_terms, seen)
         total = terms.mean("G's loss", loss.g(seen), len(fake_logits)) + sum(added.values())
         return total, (state.replace(g=state.g.replace(stats=stats), extra=extra), added)

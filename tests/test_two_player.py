@@ -260,6 +260,24 @@ def test_a_weight_is_of_the_term(key):
     np.testing.assert_allclose(5 * values[0], values[1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("who", ["g", "d"])
+def test_a_term_of_the_weights_moves_them(who, key):
+    """By `seen.params`; those of the state are constants of the step."""
+
+    def gradient(of=None):
+        gan, state, batch = _small(**({} if of is None else {f"{who}_terms": {"of": of}}))
+        params = getattr(state, who).params
+        gradient = jax.jit(jax.grad(getattr(gan, f"{who}_loss"), has_aux=True))
+        return params, gradient(params, state, batch, key)[0]
+
+    norm = lambda params: 0.5 * sum(jnp.square(w).sum() for w in jax.tree.leaves(params))  # noqa: E731
+    params, plain = gradient()
+    moved = gradient(lambda seen: norm(seen.params))[1]
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), moved, jax.tree.map(jnp.add, plain, params))
+    constant = gradient(lambda seen: norm(getattr(seen.state, who).params))[1]
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), constant, plain)
+
+
 def test_what_a_term_carries_goes_on_from_step_to_step(key):
     """A count of steps, in either player's loss; its term is the count itself."""
 
