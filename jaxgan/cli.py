@@ -105,6 +105,9 @@ class Evaluate:
     n: Count = 10_000  # samples
     seed: Seed = 0  # of the latents
     psi: float | None = None  # truncation: latents with |z| < psi alone
+    statistics: Literal["running", "standing", "batch"] = "running"
+    """of G's batch normalisation: those that training kept, those of many batches at the weights that are
+    sampled, or each batch's own"""
     split: str | None = None
     """the real data's, of a TFDS set or a folder; the one that was trained on, or train, if not given"""
     samples: Annotated[str | None, tyro.conf.arg(aliases=["--images"])] = None
@@ -477,7 +480,8 @@ def evaluate_run(args: Evaluate, options) -> None:
                 f"--out {args.out} is of --samples; a run keeps its scores in {args.run}/scores.json"
             )
         judge = kind.judge(seen, conditional=conditional, options=options, real=real, n=args.n)
-        evaluate.score_run(args.run, seen, judge, args.checkpoint, seed=args.seed, psi=args.psi)
+        how = {"seed": args.seed, "psi": args.psi, "statistics": args.statistics}
+        evaluate.score_run(args.run, seen, judge, args.checkpoint, **how)
         return
     _check_given(args)
     if not hasattr(cfg, "data"):
@@ -514,8 +518,9 @@ def _is_spec(text: str) -> bool:
 
 
 def _check_given(args: Evaluate) -> None:
-    if args.checkpoint != "last" or args.seed or args.psi is not None:
-        raise InputError("--samples are scored as they are; leave out --checkpoint, --seed and --psi")
+    if args.checkpoint != "last" or args.seed or args.psi is not None or args.statistics != "running":
+        own = "--checkpoint, --seed, --psi and --statistics"
+        raise InputError(f"--samples are scored as they are; leave out {own}")
 
 
 def evaluate_sets(args: Evaluate, options) -> None:

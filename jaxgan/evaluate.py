@@ -6,12 +6,13 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import methods, plots, records, sampling
+from jaxgan import methods, plots, records, sampling, standing
 from jaxgan.config import InputError
 from jaxgan.data import Dataset
 from jaxgan.kinds import Judge, Kind, Made
 from jaxgan.metrics.score import Sampling, Score, from_record, table, to_record
 from jaxgan.random import fold
+from jaxgan.standing import Statistics
 
 
 def score_run(
@@ -22,6 +23,7 @@ def score_run(
     *,
     seed: int = 0,
     psi: float | None = None,
+    statistics: Statistics = "running",
 ) -> list[tuple[int, Score]]:
     """Scores a run's generator, and adds them to its scores.json; over several checkpoints, draws them too.
 
@@ -29,6 +31,7 @@ def score_run(
       data: what it was trained on.
       checkpoint: last, best, all, or a step.
       psi: truncates the latent to |z| < psi.
+      statistics: of G's batch normalisation; see `sampling.Generator.by_statistics`.
 
     Returns:
       Each score with its generator's step.
@@ -43,8 +46,12 @@ def score_run(
     for which in steps:
         generator = sampling.load(path, which, critic=True)
         key = fold(jax.random.key(seed), "scores")
+        if statistics != "running":
+            condition, passed = generator.gan.condition, standing.PASSES * generator.config.batch_size
+            asked = None if condition is None else sampling.drawn(data, generator.kind, passed)[condition]
+            generator = generator.by_statistics(statistics, fold(key, "statistics"), asked, psi)
         made = generator.made(key, judge.n, generator.drawn(data, judge.n), psi)
-        how = Sampling("EMA" if generator.averaged else "live", seed, psi)
+        how = Sampling("EMA" if generator.averaged else "live", seed, psi, generator.batch_norm)
         these = [(generator.step, one) for one in judge.scores(made, how)]
         remember(path, these)
         print(f"step {generator.step}\n{table([one for _, one in these])}", flush=True)

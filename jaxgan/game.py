@@ -45,8 +45,8 @@ class GANState:
 
 
 class GAN(NamedTuple):
-    """A method: five pure functions, as optax's GradientTransformation is two, and two things that others may
-    ask of it.
+    """A method: five pure functions, as optax's GradientTransformation is two, and three things that others
+    may ask of it.
 
     A batch is a dict of arrays whose first axis is the example: `image` f32[B, H, W, C] in [-1, 1],
     `label` i32[B] where there are labels, `slot` i32[B], each example's place in the global batch
@@ -64,6 +64,9 @@ class GAN(NamedTuple):
     # (g_variables, w) -> data
     styles: Callable | None = None
     synthesise: Callable | None = None
+    # (g_variables, z, condition, key) -> (data, g_variables), the generator in training mode: it samples by
+    # the batch's own statistics, and the running ones move, as nothing else does
+    pass_through: Callable | None = None
 
 
 def samples_of(gan: GAN, variables, key, slot, *condition):

@@ -17,12 +17,26 @@ import optax
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from jaxgan import checkpoint, kinds, memory, origin, parallel, processes, random, records, run, steps
+from jaxgan import (
+    checkpoint,
+    kinds,
+    memory,
+    origin,
+    parallel,
+    processes,
+    random,
+    records,
+    run,
+    standing,
+    steps,
+)
 from jaxgan.config import InputError, from_dict
 from jaxgan.data import Dataset, resident
 from jaxgan.game import GAN, GANState, Optimizers, samples_of
 from jaxgan.kinds import Kind, Made
 from jaxgan.methods import Fit, fitted
+from jaxgan.metrics.score import RUNNING
+from jaxgan.standing import Statistics
 
 MOST = 16  # of what is asked for in turn, in one picture
 
@@ -110,7 +124,7 @@ def generate(
     batch_size = min(batch_size, n)
     whole = -(-n // batch_size) * batch_size  # the last batch is filled up: one shape, one compile
     parts, made = [], None
-    rows = np.minimum(np.arange(whole), n - 1).reshape(-1, batch_size)
+    rows = (np.arange(whole) % n).reshape(-1, batch_size)
     gathered = processes.gathered if together else lambda part: part
     own = processes.share(rows) if together else rows
     for index in tqdm([*own, None], desc="samples", unit="batch", leave=False, delay=1, disable=None):
@@ -135,6 +149,42 @@ class Generator:
     step: int
     averaged: bool  # its weights are the average that was kept
     d_variables: dict | None = None  # D's, if they were asked for
+    batch_norm: str = RUNNING  # the statistics that it samples by
+
+    def by_statistics(
+        self, which: Statistics, key, condition=None, psi: float | None = None, passes: int = standing.PASSES
+    ) -> "Generator":
+        """The same generator by other statistics of batch normalisation: those that training kept, which
+        lag behind the weights; standing ones, of many batches of other latents at the very weights that are
+        sampled; or each batch's own, by which a sample depends on the others of its 64.
+
+        Args:
+          key: of the latents behind standing statistics.
+          condition: what is asked for in their batches, [passes * batch_size, ...]; of a generator that takes
+            one, None draws from the run's own.
+          psi: truncates those latents to |z| < psi, as the samples' are to be.
+          passes: batches, of as many examples as in training.
+
+        Raises:
+          InputError: if the generator has no batch normalisation that keeps statistics.
+        """
+        if which == "running":
+            return self
+        if "batch_stats" not in self.variables or self.gan.pass_through is None:
+            raise InputError(f"this generator keeps no statistics of batches, and so has no {which} ones")
+        if which == "batch":
+            gan = self.gan._replace(sample=standing.batchwise(self.gan))
+            return dataclasses.replace(self, gan=gan, batch_norm=f"statistics of each {BATCH}")
+        size = self.config.batch_size
+        if condition is None and self.gan.condition is not None:
+            own = self.asked[self.gan.condition]
+            condition = own[np.asarray(random.integers(key, jnp.arange(passes * size), len(own)))]
+        given = None if condition is None else resident.scaled(np.asarray(condition))
+        variables = standing.standing_statistics(
+            self.gan, self.variables, key, given, passes=passes, batch_size=size, psi=psi
+        )
+        name = f"standing statistics of {passes} batches of {size}"
+        return dataclasses.replace(self, variables=variables, batch_norm=name)
 
     def sample(self, key, n: int, condition=None, psi: float | None = None, *, label=None) -> np.ndarray:
         """n samples as the method's network makes them: images f32[n, H, W, C] in [-1, 1]. Sample i does not

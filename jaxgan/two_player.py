@@ -299,6 +299,12 @@ def two_player(
         given = () if condition is None else (asked,)
         return _made(_called("generator", generator.apply, variables, z, *given, **g_mode(False)))[0]
 
+    def pass_through(variables, z, asked, key):
+        given = () if condition is None else (asked,)
+        options = g_mode(True) | dict(mutable=["batch_stats"], rngs={"params": fold(key, "rngs")})
+        said, moved = _called("generator", generator.apply, variables, z, *given, **options)
+        return _made(said)[0], {**variables, **moved}
+
     def critic(variables, x, asked=None):
         given = () if condition is None else (asked,)
         x = packed(x)
@@ -306,4 +312,4 @@ def two_player(
             _called("discriminator", discriminator.apply, variables, x, *given, **d_mode(False)), x
         )[0]
 
-    return GAN(init, d_loss, g_loss, latent, sample, critic, condition)
+    return GAN(init, d_loss, g_loss, latent, sample, critic, condition, pass_through)

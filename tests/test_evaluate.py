@@ -537,3 +537,17 @@ def test_a_trouble_is_in_the_list(trained, capsys):
     (trained / "scores.json").write_text("{")
     cli.main(["list", str(trained.parent)])
     assert "digits  20/20  damaged, or of another version" in capsys.readouterr().out
+
+
+def test_a_score_names_the_statistics(trained, capsys):
+    score = ["evaluate", str(trained), "--n", "200", "--metrics", "diversity", "--groups", "0"]
+    for which in ("running", "standing", "batch"):
+        cli.main([*score, "--statistics", which])
+    names = "running statistics", "standing statistics of 100 batches of 16", "statistics of each 64"
+    assert f"200 samples (EMA, seed 0, {names[1]})" in capsys.readouterr().out
+    made = [r for r in _records(trained) if r["protocol"]["n_fake"] == 200]
+    assert [r["protocol"]["batch_norm"] for r in made] == list(names)
+    assert len({r["value"] for r in made}) == 3
+    with pytest.raises(SystemExit):
+        cli.main([*score, "--images", "digits", "--statistics", "batch"])
+    assert "leave out --checkpoint, --seed, --psi and --statistics" in capsys.readouterr().err

@@ -38,6 +38,7 @@ ORDER = [
     ["kinds"],
     ["checkpoint"],
     ["methods"],
+    ["standing"],
     ["run"],
     ["sampling"],
     ["translate"],

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgan.config import first_difference
 
+RUNNING = "running statistics"  # of batch normalisation, as training kept them
 EXTREME = 5  # samples: a share so near to 0 or 1 may have the same value in every group
 
 
@@ -27,7 +28,7 @@ class Protocol:
     n_reference: int
     n_fake: int
     generator: str  # EMA, live, or where else the samples are from
-    batch_norm: str
+    batch_norm: str  # which statistics the generator's has
     quantised: str
     truncation: float | None  # |z| below this; None is all of them
     seed: int  # of the latents
@@ -36,6 +37,7 @@ class Protocol:
     def __str__(self) -> str:
         """In short, for a line under the number."""
         cut = "" if self.truncation is None else f", truncated at {self.truncation:g}"
+        cut += "" if self.batch_norm in ("none", RUNNING) else f", {self.batch_norm}"
         real = f" and {self.n_reference} of {self.reference}" if self.n_reference else ""
         return f"{self.n_fake} samples ({self.generator}, seed {self.seed}{cut}){real}; {self.features}"
 
@@ -59,7 +61,7 @@ class Sampling(NamedTuple):
     generator: str  # EMA or live, or where else they are from
     seed: int = 0  # of the latents
     truncation: float | None = None
-    batch_norm: str = "running statistics"
+    batch_norm: str = RUNNING
 
 
 def protocol(

@@ -50,6 +50,8 @@ def test_a_protocol_in_short():
     assert str(PROTOCOL) == "5000 samples (EMA, seed 0) and 1797 of digits; classifier v2 of 0123"
     cut = dataclasses.replace(PROTOCOL, truncation=0.7)
     assert "seed 0, truncated at 0.7)" in str(cut)
+    batch = dataclasses.replace(PROTOCOL, batch_norm="statistics of each 64")
+    assert "(EMA, seed 0, statistics of each 64)" in str(batch)
 
 
 @pytest.mark.parametrize(
