@@ -1,5 +1,6 @@
 """Self-attention over the pixels of a feature map."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -32,13 +33,15 @@ class SelfAttention(nn.Module):
 
     spectral: bool = False
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = nn.linear.default_kernel_init
 
     @nn.compact
     def __call__(self, x):
         if x.ndim != 4 or any(n % d for n, d in zip(x.shape[1:], (2, 2, 8), strict=True)):
             raise ValueError(f"SelfAttention needs even sizes and a multiple of 8 channels, not {x.shape}")
         layer = SpectralConv if self.spectral else Conv
-        conv = partial(layer, kernel_size=(1, 1), use_bias=False, dtype=self.dtype)
+        options = {"use_bias": False, "dtype": self.dtype, "kernel_init": self.kernel_init}
+        conv = partial(layer, kernel_size=(1, 1), **options)
         x = x.astype(self.dtype)
         b, _, _, c = x.shape
         key, value = _pool(conv(c // 8, name="f")(x)), _pool(conv(c // 2, name="h")(x))

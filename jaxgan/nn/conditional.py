@@ -3,6 +3,7 @@
 All are called (features, label), and most have no use for the label.
 """
 
+from collections.abc import Callable
 from itertools import accumulate
 
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class Projection(nn.Module):
     n_classes: int
     spectral: bool = False
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = nn.linear.default_kernel_init
+    embedding_init: Callable = nn.linear.default_embed_init
 
     @nn.compact
     def __call__(self, x, label):
@@ -38,8 +41,9 @@ class Projection(nn.Module):
         if label.shape != x.shape[:1]:
             raise ValueError(f"Projection: features {x.shape} need labels [B], not {label.shape}")
         dense, embed = (SpectralDense, SpectralEmbed) if self.spectral else (nn.Dense, nn.Embed)
-        psi = dense(1, dtype=self.dtype, name="psi")(x)[:, 0]
-        direction = embed(self.n_classes, x.shape[-1], dtype=self.dtype, name="embed")(label)
+        psi = dense(1, kernel_init=self.kernel_init, dtype=self.dtype, name="psi")(x)[:, 0]
+        options = {"embedding_init": self.embedding_init, "dtype": self.dtype, "name": "embed"}
+        direction = embed(self.n_classes, x.shape[-1], **options)(label)
         return psi.astype(jnp.float32) + (direction * x).astype(jnp.float32).sum(-1)
 
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from jaxgan.nn.spectral import SpectralDense
+
 
 def pixel_norm(x, epsilon: float = 1e-8):
     """x [..., C] divided by the root of its mean square over C (Karras et al. 2018, section 4.2).
@@ -54,6 +56,47 @@ class ConditionalBatchNorm(nn.Module):
         bias = embed(embedding_init=nn.initializers.zeros, name="bias")(label)
         per_example = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
         return y * scale.reshape(per_example) + bias.reshape(per_example)
+
+
+class ModulatedBatchNorm(nn.Module):
+    """x [B, ..., C], code [B, K] -> [B, ..., C]: batch normalisation with a gain of 1 + W c and a bias of V c
+    for each example's code c (Brock et al. 2019, section 3.1), W and V without biases of their own.
+
+    The statistics are the whole batch's, and `axis_name` and `momentum` are `flax.linen.BatchNorm`'s. A gain
+    of W c alone, `residual=False`, has no 1 to begin about. `spectral` normalises W and V.
+
+    Raises:
+      ValueError: if there is not one code an example.
+    """
+
+    residual: bool = True
+    spectral: bool = False
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None
+    kernel_init: Callable = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, x, code, *, train: bool):
+        if code.ndim != 2 or code.shape[0] != x.shape[0]:
+            raise ValueError(f"ModulatedBatchNorm: x {x.shape} needs codes [B, K], not {code.shape}")
+        y = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            dtype=self.dtype,
+            use_scale=False,
+            use_bias=False,
+            axis_name=self.axis_name,
+        )(x)
+
+        def of(name):
+            layer = SpectralDense if self.spectral else nn.Dense
+            options = {"use_bias": False, "kernel_init": self.kernel_init, "dtype": self.dtype, "name": name}
+            return layer(x.shape[-1], **options)(code).reshape(-1, *(1,) * (x.ndim - 2), x.shape[-1])
+
+        return y * (of("gain") + (1 if self.residual else 0)) + of("bias")
 
 
 def _over(x, axes: tuple[int, ...], axis_name: str | None, epsilon: float):

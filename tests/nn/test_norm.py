@@ -7,7 +7,13 @@ import pytest
 from flax import linen as nn
 from jax.test_util import check_grads
 
-from jaxgan.nn.norm import ConditionalBatchNorm, UnkeptBatchNorm, instance_norm, pixel_norm
+from jaxgan.nn.norm import (
+    ConditionalBatchNorm,
+    ModulatedBatchNorm,
+    UnkeptBatchNorm,
+    instance_norm,
+    pixel_norm,
+)
 
 
 def test_pixel_norm_by_hand():
@@ -111,6 +117,69 @@ def test_bfloat16_and_labels_that_do_not_fit(normal, key):
         layer.apply(variables, x, LABEL[:, None], train=False)
     with pytest.raises(ValueError, match="integer"):
         layer.apply(variables, x, LABEL * 1.0, train=False)
+
+
+def _modulated(key, code, **options):
+    """The layer, and its variables with random W and V."""
+    layer = ModulatedBatchNorm(kernel_init=nn.initializers.normal(0.5), **options)
+    return layer, jax.jit(partial(layer.init, train=True))(key, jnp.zeros((len(code), 1, 1, 2)), code)
+
+
+def test_the_gain_of_a_code_is_one_and_more(normal, key):
+    code, x = normal((8, 3)), 2 + 3 * normal((8, 3, 4, 2))
+    layer, variables = _modulated(key, code)
+    y, moved = layer.apply(variables, x, code, train=True, mutable=["batch_stats"])
+    plain = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+    w, v = (np.asarray(variables["params"][name]["kernel"]) for name in ("gain", "bias"))
+    scaled = plain * (code @ w).reshape(8, 1, 1, 2) + (code @ v).reshape(8, 1, 1, 2)
+    np.testing.assert_allclose(y, plain + scaled, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        moved["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4
+    )
+    linear = ModulatedBatchNorm(residual=False)
+    y, _ = linear.apply(variables, x, code, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, scaled, rtol=1e-3, atol=1e-4)
+
+
+def test_without_weights_a_code_leaves_plain_batch_norm(normal, key):
+    code, x = normal((8, 3)), normal((8, 3, 4, 2))
+    for spectral in (False, True):
+        layer = ModulatedBatchNorm(spectral=spectral, kernel_init=nn.initializers.zeros)
+        y, _ = layer.init_with_output(key, x, code, train=True)
+        plain, _ = nn.BatchNorm(False).init_with_output(key, x)
+        np.testing.assert_allclose(y, plain, atol=1e-5)
+    y, _ = layer.clone(residual=False).init_with_output(key, x, code, train=True)
+    np.testing.assert_array_equal(y, 0)  # the control: a gain of W c alone begins at nothing
+
+
+def test_a_codes_weights_are_normalised(normal, key):
+    code, x = normal((8, 3)), normal((8, 2))
+    layer = ModulatedBatchNorm(spectral=True, kernel_init=nn.initializers.normal(0.5))
+    variables = layer.init(key, x, code, train=True)
+    for _ in range(60):
+        y, moved = layer.apply(variables, x, code, train=True, mutable=["batch_stats", "spectral"])
+        variables = {**variables, **moved}
+    w, v = (np.asarray(variables["params"][name]["kernel"]) for name in ("gain", "bias"))
+    w, v = (k / np.linalg.norm(k, 2) for k in (w, v))
+    plain = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+    np.testing.assert_allclose(y, plain * (1 + code @ w) + code @ v, rtol=1e-3, atol=1e-4)
+
+
+def test_a_codes_statistics_are_the_global_batchs(normal, key):
+    code, x = normal((8, 3)), normal((8, 2)) + jnp.arange(8)[:, None]
+    _, variables = _modulated(key, code)
+
+    def on_two(axis_name):
+        layer = ModulatedBatchNorm(axis_name=axis_name)
+        of = lambda x, c: layer.apply(variables, x, c, train=True, mutable=["batch_stats"])[0]  # noqa: E731
+        shards = x.reshape(2, 4, 2), code.reshape(2, 4, 3)
+        return jax.vmap(of, axis_name="devices")(*shards).reshape(8, 2)
+
+    whole, _ = ModulatedBatchNorm().apply(variables, x, code, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(on_two("devices"), whole, atol=1e-5)
+    assert np.abs(on_two(None) - whole).max() > 0.1  # the control: each shard's own
+    with pytest.raises(ValueError, match=r"needs codes \[B, K\], not \(4, 3\)"):
+        ModulatedBatchNorm().apply(variables, x, code[:4], train=False)
 
 
 def test_instance_norm_by_hand(normal):
