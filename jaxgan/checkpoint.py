@@ -1,6 +1,7 @@
 """Checkpoints by orbax: written in the background, the newest few kept, damage noticed."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
 import zlib
@@ -18,7 +19,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxgan import processes, records, signals
 from jaxgan.config import InputError
-from jaxgan.game import GANState
+from jaxgan.game import GANState, Player
 
 
 def _expected_noise(report) -> None:
@@ -100,6 +101,20 @@ def first_not_finite(state: GANState) -> str | None:
     return next((path for path, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()), None)
 
 
+def _as_saved(state: GANState) -> dict:
+    """A state's fields by name, without those that are younger than the first checkpoints and not in use."""
+    fields = lambda x: {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}  # noqa: E731
+    young = lambda name, value: name == "powers" and value is None  # noqa: E731
+    players = {who: fields(getattr(state, who)) for who in "gd"}
+    players = {who: {k: v for k, v in own.items() if not young(k, v)} for who, own in players.items()}
+    return fields(state) | players
+
+
+def _from_saved(fields: dict) -> GANState:
+    """`_as_saved`, undone."""
+    return GANState(**fields | {who: Player(**fields[who]) for who in "gd"})
+
+
 def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     """Saves a state (all but `frozen`) and the host's own progress under the state's step. Returns
     when the state has been copied to the host, and so may be donated; the files are written in the
@@ -120,7 +135,7 @@ def save(to: ocp.CheckpointManager, state: GANState, progress: dict) -> None:
     meta = records.sealed({"leaves": sums, "progress": dict(progress)})  # a copy: it is written later
     to.save(
         step,
-        args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),
+        args=ocp.args.Composite(state=ocp.args.StandardSave(_as_saved(state)), meta=ocp.args.JsonSave(meta)),
     )
 
 
@@ -188,13 +203,14 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     def read(step):
         meta = records.meta(folder / str(step))
         _compare_shapes(meta["leaves"], abstract, folder / str(step))
-        found = source.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
-        _check_sums(meta["leaves"], found.state)
+        request = ocp.args.StandardRestore(_as_saved(abstract))
+        found = _from_saved(source.restore(step, args=ocp.args.Composite(state=request)).state)
+        _check_sums(meta["leaves"], found)
         # Without its own note of it the storage library gives a key as the integers that it is made of.
-        pairs = zip(jax.tree.leaves(found.state), jax.tree.leaves(abstract), strict=True)
+        pairs = zip(jax.tree.leaves(found), jax.tree.leaves(abstract), strict=True)
         if any(x.dtype != wanted.dtype for x, wanted in pairs):
             raise OSError("what types its arrays are of is lost")
-        return found.state, meta["progress"]
+        return found, meta["progress"]
 
     with processes.all_or_none():
         found, damaged = _try_newest_first(steps, folder, read)
@@ -209,6 +225,44 @@ def restore(source: ocp.CheckpointManager, abstract: GANState) -> tuple[GANState
     processes.from_first(lambda: None)  # the others wait until they are
     source.reload()
     return found
+
+
+def _read_part(place: epath.Path, wanted: dict):
+    """The leaves of a saved state that are wanted, on one device.
+
+    Raises:
+      InputError: if they are of another network.
+      OSError: if one is not what was saved; of a damaged file, whatever the storage library raises.
+    """
+    one = SingleDeviceSharding(jax.local_devices()[0])
+    args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)
+    saved = records.meta(place)["leaves"]
+    parts = tuple(f"{who}/{part}/" for who, own in wanted.items() for part in own)
+    _compare_shapes({path: x for path, x in saved.items() if path.startswith(parts)}, wanted, place)
+    with ocp.PyTreeCheckpointer() as reader:
+        request = ocp.args.PyTreeRestore(wanted, restore_args=args, partial_restore=True)
+        found = reader.restore(place / "state", args=request)
+    _check_sums(saved, found)
+    return found
+
+
+def restore_powers(folder, step: int, variables) -> dict[str, dict]:
+    """The generator's averages by power functions that a checkpoint has, by their widths' names.
+
+    Args:
+      variables: the shapes and types of the generator's.
+
+    Raises:
+      InputError: if it has none, or they are of another network.
+      Exception: of a damaged file, whatever the storage library raises.
+    """
+    _quietly()
+    place = _place(folder) / str(step)
+    paths = [path.split("/") for path in records.meta(place)["leaves"]]
+    names = {path[2]: variables for path in paths if path[:2] == ["g", "powers"]}
+    if not names:
+        raise InputError(f"{place} has no averages by power functions: see Optimizers.powers")
+    return _read_part(place, {"g": {"powers": names}})["g"]["powers"]
 
 
 def restore_players(
@@ -226,23 +280,13 @@ def restore_players(
     Raises:
       InputError: if the newest is of another network, or none can be read.
     """
-    one = SingleDeviceSharding(jax.local_devices()[0])
     g, d = abstract.g, abstract.d
     wanted = {"g": {"params": g.params, "stats": g.stats} if g.ema is None else {"ema": g.ema}}
     if critic:
         wanted["d"] = {"params": d.params, "stats": d.stats}
-    args = jax.tree.map(lambda x: ocp.ArrayRestoreArgs(sharding=one), wanted)
 
     def read(step):
-        place = _place(folder) / str(step)
-        saved = records.meta(place)["leaves"]
-        parts = tuple(f"{who}/{part}/" for who, own in wanted.items() for part in own)
-        _compare_shapes({path: x for path, x in saved.items() if path.startswith(parts)}, wanted, place)
-        with ocp.PyTreeCheckpointer() as reader:
-            request = ocp.args.PyTreeRestore(wanted, restore_args=args, partial_restore=True)
-            found = reader.restore(place / "state", args=request)
-        _check_sums(saved, found)
-        return found, step
+        return _read_part(_place(folder) / str(step), wanted), step
 
     def variables(found):
         return found["ema"] if "ema" in found else {"params": found["params"], **found["stats"]}

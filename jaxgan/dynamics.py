@@ -204,7 +204,7 @@ def extragradient_step(gan: GAN, opts: Optimizers, state: GANState, batches: dic
     from_d = ahead.replace(d=ahead.d.replace(params=state.d.params))
     after_d, d_metrics = d_step(gan, opts, from_d, last, turn=1, at=ahead.d.params, **options)
     from_g = ahead.replace(
-        g=ahead.g.replace(params=state.g.params, ema=state.g.ema),
+        g=ahead.g.replace(params=state.g.params, ema=state.g.ema, powers=state.g.powers),
         extra=after_d.extra,
     )
     key = shared_key(opts, state, 1)

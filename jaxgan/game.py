@@ -20,6 +20,9 @@ class Player:
     # The exponential moving average of `variables`, if one is kept: also of the running statistics,
     # since the live ones belong to other weights than the averaged.
     ema: dict | None = None
+    # Averages of `variables` by power functions of the step, by the names of their relative widths
+    # (`steps.width_name`); `jaxgan.averages` makes those of other widths of them.
+    powers: dict[str, dict] | None = None
 
     @property
     def variables(self) -> dict:
@@ -81,3 +84,4 @@ class Optimizers(NamedTuple):
     d: optax.GradientTransformation
     ema_decay: Any = None  # of the generator's average, in [0, 1), or step -> it; None keeps none
     shared_draws: bool = False  # G's update draws what D's last one drew, as in most DCGAN code
+    powers: tuple[float, ...] = ()  # relative widths of G's averages by power functions, as (0.05, 0.1)

@@ -33,6 +33,9 @@ def check_parts(gan: GAN, opts: Optimizers, state: GANState | None = None) -> No
     decay = opts.ema_decay
     if isinstance(decay, int | float) and not 0 <= decay < 1:
         raise InputError(f"ema_decay is {decay}: it must be at least 0 and below 1; None keeps no average")
+    names = [width_name(std) for std in opts.powers]
+    if len(set(names)) < len(names):
+        raise InputError(f"Optimizers.powers are widths that differ, not {', '.join(names)}")
 
 
 def with_slots(batch: dict, lead: int = 0, axis: str | None = None) -> dict:
@@ -79,9 +82,10 @@ def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
     batch = with_slots(batch)
     fold(key)
 
-    def player(variables, tx, averaged):
+    def player(variables, tx, averaged=False, powers=()):
         params, stats = variables["params"], {k: v for k, v in variables.items() if k != "params"}
-        return Player(params, stats, tx.init(params), variables if averaged else None)
+        kept = {width_name(std): variables for std in powers} or None
+        return Player(params, stats, tx.init(params), variables if averaged else None, kept)
 
     @jax.jit
     def create(key, batch, frozen):
@@ -89,8 +93,8 @@ def create_state(gan: GAN, opts: Optimizers, key, batch, frozen=()) -> GANState:
         return GANState(
             step=jnp.zeros((), jnp.int32),
             key=key,
-            g=player(g, opts.g, opts.ema_decay is not None),
-            d=player(d, opts.d, False),
+            g=player(g, opts.g, opts.ema_decay is not None, opts.powers),
+            d=player(d, opts.d),
             extra=extra,
             frozen=frozen,
         )
@@ -114,9 +118,39 @@ def half_life(images: float, batch_size: int, ramp: float | None = 0.05) -> Call
     return decay
 
 
-def _averaged(variables, ema, decay, step):
+def exponent(std: float) -> float:
+    """g of the average by t^g of the weights at times t up to now whose relative width is std: the standard
+    deviation of the time that a weight is of, over the time now (Karras et al. 2024, equations 123 and 126).
+
+    Raises:
+      InputError: if the width is not above 0, or above that of the plain mean of all, 0.2886 (g = 0).
+    """
+    if not 0 < std <= 12**-0.5:
+        raise InputError(f"an average's relative width is above 0 and at most {12**-0.5:.4f}, not {std}")
+    square = std**-2  # (g + 2)^2 (g + 3) / (g + 1)
+    return max(0.0, float(np.roots([1, 7, 16 - square, 12 - square]).real.max()))
+
+
+def width_name(std: float) -> str:
+    """A relative width as the states of runs name it: 0.05 is "0.05".
+
+    Raises:
+      InputError: as `exponent`, and if it has more than three digits after the point.
+    """
+    exponent(std)
+    if round(std, 3) != std:
+        raise InputError(f"an average's relative width has at most three digits after the point, not {std}")
+    return f"{std:g}"
+
+
+def power_share(std: float, step):
+    """The share of the new weights in an average by a power function, after `step` steps and one: all at
+    first, 1 - (1 - 1 / t)^(g + 1) after t (Karras et al. 2024, equation 127)."""
+    return -jnp.expm1((exponent(std) + 1) * jnp.log1p(-1 / (step + 1)))
+
+
+def _averaged(variables, ema, share):
     """The average after a step; what is no float, such as a count, is as it is now."""
-    share = 1 - (decay(step) if callable(decay) else ema_warmup(decay, step))
     moved = lambda new, old: optax.incremental_update(new, old, share)  # noqa: E731
     is_float = lambda x: jnp.issubdtype(x.dtype, jnp.inexact)  # noqa: E731
     return jax.tree.map(lambda new, old: moved(new, old) if is_float(new) else new, variables, ema)
@@ -190,7 +224,7 @@ def update(
         mask for each. `stats` and `extra` move once, to the mean of what each microbatch makes of them (of
         integers the last's): running means are those of the whole batch, and running variances lack what
         the microbatches' means differ by.
-      ema_decay: of the player's averaged variables, if it keeps any.
+      ema_decay: of the player's averaged variables, if it keeps any; those by power functions need none.
       axis: the name of the device axis, if the batch is one shard of several.
       at: the parameters at which the gradient is taken, if not the player's own.
 
@@ -212,7 +246,12 @@ def update(
     updates, opt = _optimised(who, tx, grads, player)
     player = getattr(state, who).replace(params=optax.apply_updates(player.params, updates), opt=opt)
     if player.ema is not None:
-        player = player.replace(ema=_averaged(player.variables, player.ema, ema_decay, state.step))
+        decay = ema_decay(state.step) if callable(ema_decay) else ema_warmup(ema_decay, state.step)
+        player = player.replace(ema=_averaged(player.variables, player.ema, 1 - decay))
+    if player.powers is not None:
+        shares = {name: power_share(float(name), state.step) for name in player.powers}
+        moved = {name: _averaged(player.variables, old, shares[name]) for name, old in player.powers.items()}
+        player = player.replace(powers=moved)
     metrics = {f"{who}/{name}": value for name, value in {"loss": loss, **metrics}.items()}
     return state.replace(**{who: player}), metrics
 

@@ -41,6 +41,7 @@ ORDER = [
     ["standing"],
     ["run"],
     ["sampling"],
+    ["averages"],
     ["translate"],
     ["projector"],
     ["evaluate"],
