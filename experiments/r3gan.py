@@ -23,14 +23,13 @@ Published: an FID of 1.96 on CIFAR-10 with labels by the paper's own networks (t
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import optax
-from annotated_types import Ge, Le
 
 from experiments import dcgan
-from jaxgan import augment, random, terms, train
+from jaxgan import random, terms, train
 from jaxgan.config import Count, Decay, InputError, Natural, Rate
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
@@ -69,7 +68,6 @@ class Config(dcgan.Config):
     lr_last: Rate | None = None  # of both rates' first values, after it; 0.25 in the authors' code
     beta2_last: Decay | None = None  # after it; as at first if not given
     ema_images: Rate = 0.0  # half-life of G's average in images, after a rise from 0; 0: ema_decay
-    augment: Annotated[float, Ge(0), Le(1)] = 0.0  # of DiffAugment's parts, each by this chance, on D's input
     powers: tuple[float, ...] = ()  # relative widths of further averages of G: see jaxgan.averages
 
 
@@ -146,7 +144,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         latent=latent(cfg),
         condition="label" if cfg.conditional else None,
         d_terms=d_terms,
-        augment=partial(augment.diff_augment, p=cfg.augment) if terms.weighs(cfg.augment) else None,
+        augment=dcgan.augmentation(cfg, axis),
     )
     return gan, optimizers(cfg)
 

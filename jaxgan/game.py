@@ -63,13 +63,13 @@ class GAN(NamedTuple):
     sample: Callable  # (g_variables, z, condition) -> data, the generator in inference mode
     critic: Callable | None = None  # (d_variables, data, condition) -> logits, D in inference mode
     condition: str | None = None  # the entry of a batch that `sample` is given; None: it takes no condition
+    # (g_variables, z, condition, key) -> (data, g_variables), the generator in training mode: it samples by
+    # the batch's own statistics, and the running ones move, as nothing else does
+    pass_through: Callable | None = None
     # Of a generator with styles: (g_variables, z, condition) -> styles w [B, layers, d], and
     # (g_variables, w) -> data
     styles: Callable | None = None
     synthesise: Callable | None = None
-    # (g_variables, z, condition, key) -> (data, g_variables), the generator in training mode: it samples by
-    # the batch's own statistics, and the running ones move, as nothing else does
-    pass_through: Callable | None = None
 
 
 def samples_of(gan: GAN, variables, key, slot, *condition):
