@@ -31,6 +31,8 @@ SMALL = {
     "batch_size": 8,
     "g_hidden": (8,),
     "d_hidden": (8,),
+    "stable": 8,
+    "fade": 16,
 }
 
 

@@ -26,7 +26,7 @@ ORDER = [
     ["terms"],
     ["pool"],
     ["two_player"],
-    ["steps"],
+    ["steps", "reset"],
     ["dynamics"],
     ["processes"],
     ["parallel"],

@@ -110,6 +110,7 @@ DIGITS = {
     "sngan": (16, 1e-3, 1e-3),
     "r3gan": (16, 1e-3, 1e-3),
     "ttur": (16, 5e-4, 1.5e-3),
+    "progan": (16, 1e-3, 1e-3),
     "unrolled": (16, 1e-3, 2e-4),
     "minibatch": (16, 1e-3, 1e-3),
     "pacgan": (16, 2e-3, 2e-4),
