@@ -7,6 +7,8 @@ random points between real and generated images, and G minimises -D(G(z)). Each 
 images, and then the next, of twice the size, is faded in over `fade`; real images are faded likewise. Adam
 starts afresh where a fade begins and where it ends, as in the authors' code. With `--no-grow` the same
 networks are of full size from the start; with `--fade 0` a level is there at once.
+
+Published: an Inception score of 8.80 on CIFAR-10 (the authors' code).
 """
 
 from dataclasses import dataclass

@@ -107,8 +107,8 @@ class _Growing(nn.Module):
         return min(self.width << (self.last - k), self.most)
 
     def at_level(self, layers: Callable, x, step):
-        """layers(self, x, k, alpha), with level k mixed by alpha into the one below, as the step has it, or the
-        last step told."""
+        """layers(self, x, k, alpha), with level k mixed by alpha into the one below: those of the step, or of
+        the last step told."""
         if self.level is None:
             return layers(self, x, self.last, 1.0)
         kept = self.kept

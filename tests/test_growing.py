@@ -1,20 +1,17 @@
-"""ProGAN's training: what moves at which level, what D is shown, and a run that goes on inside a fade."""
+"""ProGAN's training: what moves at which level, what D is shown, and what goes on from inside a fade."""
 
-import shutil
 from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from experiments import progan
-from jaxgan import records, sampling, steps, train
+from jaxgan import checkpoint, sampling, steps
 from jaxgan.config import InputError
 from jaxgan.nets.progan import shown
-from jaxgan.train import Loop
 
 # Level 0 in steps 0 and 1, the fade from step 2 to step 5, and level 1 from step 6 on.
 TINY = {"image_size": 8, "channels": 1, "width": 2, "latent": 4, "batch_size": 8, "stable": 8, "fade": 40}
@@ -26,15 +23,16 @@ NEW = {"from_image_1", "to_image_1", "up_0", "down_0"}
 
 @pytest.fixture(scope="module")
 def run():
-    """The states before each step and after the last, and all figures."""
+    """The states before each step and after the last, their figures, and the step and what it is given."""
     step = jax.jit(partial(progan.train_step(CFG), *progan.make(CFG)))
     image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 8, 1)), jnp.float32)
+    batch = {"image": image}
     states, figures = [sampling.initial_state(progan.make, CFG, {"image": image[0]})], []
     for _ in LEVELS:
-        state, found = step(states[-1], {"image": image})
+        state, found = step(states[-1], batch)
         states.append(state)
         figures.append(found)
-    return states, figures
+    return states, figures, step, batch
 
 
 def test_the_level_follows_the_images_that_d_has_seen():
@@ -46,7 +44,7 @@ def test_the_level_follows_the_images_that_d_has_seen():
 
 
 def test_what_a_level_lacks_does_not_move(run):
-    states, figures = run
+    states, figures, *_ = run
     for step, level in enumerate(LEVELS):
         before, after = ({**s.g.params, **s.d.params} for s in states[step : step + 2])
         moved = {k for k in before if not jax.tree.all(jax.tree.map(np.array_equal, before[k], after[k]))}
@@ -57,7 +55,7 @@ def test_what_a_level_lacks_does_not_move(run):
 
 
 def test_adam_starts_afresh_where_a_fade_begins_and_where_it_ends(run):
-    states, _ = run
+    states, *_ = run
     for player in ("g", "d"):
         counts = [int(getattr(s, player).opt.inner[0].count) for s in states[1:]]
         assert counts == [1, 2, 1, 2, 3, 4, 1, 2, 3]
@@ -90,7 +88,7 @@ def test_real_images_are_faded_as_the_networks_are(monkeypatch):
 
 def test_networks_that_do_not_grow_are_the_last_level(run):
     """The same weights, and logits and images of them."""
-    states, _ = run
+    states, *_ = run
     grown, plain = (progan.make(cfg)[0] for cfg in (CFG, replace(CFG, grow=False)))
     z, x = jnp.ones((4, 4)), jnp.linspace(-1, 1, 256).reshape(4, 8, 8, 1)
     for call, variables, of in (("sample", states[-1].g, z), ("critic", states[-1].d, x)):
@@ -98,10 +96,18 @@ def test_networks_that_do_not_grow_are_the_last_level(run):
         np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-5)
 
 
-def test_the_critics_level_is_drawn_to_0(run):
-    """The term is the mean of D(x)^2, a thousandth of it."""
-    states, figures = run
-    assert isinstance(optax.adam(1e-3), optax.GradientTransformation)
+def test_the_terms_are_the_papers():
+    """D's loss is the Wasserstein one, a penalty of 10 on slopes off 1 and 0.001 D(x)^2 on real images."""
+    gan, _ = progan.make(replace(CFG, grow=False))
+    image = jnp.asarray(np.random.default_rng(2).normal(size=(8, 8, 8, 1)), jnp.float32)
+    state = sampling.initial_state(progan.make, replace(CFG, grow=False), {"image": image})
+    batch = {"image": image, "slot": jnp.arange(8)}
+    flat = state.d.replace(params=jax.tree.map(jnp.zeros_like, state.d.params))
+    flat.params["logit"]["bias"] = jnp.full(1, 3.0)  # so D is 3 everywhere
+    loss, (_, found) = jax.jit(gan.d_loss)(flat.params, state.replace(d=flat), batch, jax.random.key(0))
+    np.testing.assert_allclose(found["gp"], 10, rtol=1e-4)
+    np.testing.assert_allclose(found["drift"], 9e-3, rtol=1e-5)
+    np.testing.assert_allclose(loss, found["gp"] + found["drift"], rtol=1e-5)
 
 
 def test_networks_that_do_not_grow_up_in_time_are_refused():
@@ -113,10 +119,16 @@ def test_networks_that_do_not_grow_up_in_time_are_refused():
         progan.make(replace(CFG, image_size=12))
 
 
-def test_a_run_interrupted_in_a_fade_goes_on_bit_for_bit(tmp_path, images, without_curves):
-    """From the checkpoint of step 3."""
-    np.savez(tmp_path / "images.npz", image=images)
-    loop = Loop(
-        name="a", out=str(tmp_path), devices=1, chunk=3, sample_every=0, evaluate_every=0, checkpoint_every=3
-    )
-    train.start(replace(CFG, data=f"npz:{tmp_path / 'images.npz'}"), loop)
+def test_what_is_saved_in_a_fade_goes_on_bit_for_bit(run, tmp_path):
+    """The state of step 3, by way of a checkpoint."""
+    states, figures, step, batch = run
+    with checkpoint.manager(tmp_path / "checkpoints", 1) as manager:
+        checkpoint.save(manager, states[3], {})
+        manager.wait_until_finished()
+        state, _ = checkpoint.restore(manager, jax.eval_shape(lambda: states[3]))
+    for expected in figures[3:]:
+        state, found = step(state, batch)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    plain = lambda state: state.replace(key=jax.random.key_data(state.key))  # noqa: E731
+    jax.tree.map(np.testing.assert_array_equal, plain(state), plain(states[-1]))
+    assert state.g.ema["growth"]["step"] == 8
