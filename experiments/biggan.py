@@ -70,6 +70,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         biggan.Discriminator(**both),
         loss=hinge,
         latent=partial(random.normal, shape=(cfg.latent,)),
+        augment=dcgan.augmentation(cfg, axis),
         condition="label" if cfg.n_classes else None,
         g_terms={"orthogonal": Term(orthogonal, cfg.orthogonal)} if weighs(cfg.orthogonal) else {},
     )

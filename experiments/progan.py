@@ -87,6 +87,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         progan.Discriminator(axis=axis, **size),
         loss=wasserstein,
         latent=partial(random.normal, shape=(cfg.latent,)),
+        augment=dcgan.augmentation(cfg, axis),
         d_terms={
             "gp": penalty(gradient_penalty, weight=cfg.gp_weight),
             "drift": Term(lambda seen: jnp.square(seen.real_logits), cfg.drift),

@@ -24,7 +24,7 @@ from jax import lax
 
 from experiments import dcgan
 from jaxgan import dynamics, random, train
-from jaxgan.config import Count, Decay, Rate
+from jaxgan.config import Count, Decay, InputError, Rate
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.images import images
 from jaxgan.losses import variational
@@ -120,6 +120,10 @@ def autoencoder(
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     check_filled(cfg)
+    if cfg.augment != "none":
+        raise InputError(
+            "--augment: no discriminator is here that could learn the data by heart; leave it out"
+        )
     gan = autoencoder(
         dcgan.generator(cfg, axis),
         dcgan.discriminator(cfg, axis, head=Posterior(cfg.latent, cfg.dtype)),

@@ -16,6 +16,7 @@ import pytest
 
 import experiments
 from jaxgan import methods, parallel, recipes, sampling, steps, train
+from jaxgan.config import InputError
 from jaxgan.data import load
 from jaxgan.kinds.images import images
 from jaxgan.program import Program, arguments, traceable
@@ -273,3 +274,26 @@ def test_infogans_codes_are_read_off_the_latent_and_reach_both_players(key):
         assert float(grads[1][1]["category"]) == pytest.approx(np.log(10), rel=0.2)  # before any step
         differ = jax.tree.map(lambda a, b: not np.allclose(a, b), grads[0], bare[0])
         assert any(jax.tree.leaves(differ)), who
+
+
+REFUSES = {"pacgan": "pack: ", "vae": "--augment: "}
+
+
+def test_augmentation_is_heeded_or_refused():
+    """A flag that is taken and does nothing would be silent."""
+    example = steps.with_slots(load("digits", image_size=8).example(8))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    seen = 0
+    for name in NAMES:
+        module = importlib.import_module(f"experiments.{name}")
+        if not any(f.name == "augment" for f in fields(module.Config)):
+            continue
+        cfg, seen = _small(module, augment="ada"), seen + 1
+        if name in REFUSES:
+            with pytest.raises(InputError, match=REFUSES[name]):
+                module.make(cfg)
+            continue
+        gan, _ = module.make(cfg)
+        extra = jax.eval_shape(lambda gan=gan: gan.init(jax.random.key(0), zeros)[2])
+        assert "augment" in extra, name
+    assert seen > 15
