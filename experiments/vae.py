@@ -122,7 +122,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     check_filled(cfg)
     if cfg.augment != "none":
         raise InputError(
-            "--augment: no discriminator is here that could learn the data by heart; leave it out"
+            "--augment: there is no discriminator to learn data by heart; leave it out"
         )
     gan = autoencoder(
         dcgan.generator(cfg, axis),
