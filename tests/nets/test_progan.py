@@ -7,7 +7,7 @@ import pytest
 
 from jaxgan.nets import progan
 
-SIZE = {"image_size": 16, "width": 2}  # levels 0, 1, 2 of 8, 4 and 2 channels
+SIZE = {"image_size": 16, "width": 2, "dtype": "float64"}  # levels 0, 1, 2 of 8, 4 and 2 channels
 
 
 def _quarters(step):
@@ -31,26 +31,34 @@ class Grown:
         y, kept = self._call(self.variables, jnp.int32(step))
         return y, {"params": self.variables["params"], **kept}
 
-    def fixed(self, k, alpha):
+    def fixed(self, k, alpha, x=None, variables=None):
         """What it makes with level k mixed by alpha into the one below."""
 
         class Fixed(type(self.net)):
             def at_level(self, layers, x, step):
                 return layers(self, x, k, alpha)
 
-        return jax.jit(Fixed(**SIZE).apply)(self.variables, self.x)
+        return jax.jit(Fixed(**SIZE).apply)(variables or self.variables, self.x if x is None else x)
 
     def plain(self, k):
         """What a network of level k's size makes with the same weights, at full size."""
-        own = type(self.net)(image_size=4 << k, width=2 << (2 - k))
+        own = type(self.net)(image_size=4 << k, width=2 << (2 - k), dtype="float64")
         if isinstance(self.net, progan.Discriminator):
             return jax.jit(own.apply)(self.variables, _means(self.x, 4 >> k))
         return jax.jit(own.apply)(self.variables, self.x).repeat(4 >> k, 1).repeat(4 >> k, 2)
 
 
 @pytest.fixture(scope="module", params=INPUTS, ids=lambda kind: kind.__name__)
-def grown(request):
-    return Grown(request.param)
+def made(request):
+    with jax.enable_x64(True):
+        return Grown(request.param)
+
+
+@pytest.fixture
+def grown(made):
+    """In float64 within: a pixel of two channels near 0 has its rounding enlarged by their norm."""
+    with jax.enable_x64(True):
+        yield made
 
 
 def _normal(shape):
@@ -94,21 +102,21 @@ def test_real_images_are_shown_at_the_level():
 
 def test_a_level_not_yet_faded_in_is_the_one_below(grown):
     below, above = (grown.at(step)[0] for step in (4, 8))
-    np.testing.assert_allclose(grown.fixed(2, 0.0), below, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(grown.fixed(2, 0.0), below, rtol=1e-6, atol=1e-6)
     assert np.abs(above - below).max() > 0.01  # the control
 
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_a_level_all_faded_in_is_the_plain_network_of_its_size(grown, k):
-    np.testing.assert_allclose(grown.at(4 * k)[0], grown.plain(k), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(grown.at(4 * k)[0], grown.plain(k), rtol=1e-6, atol=1e-6)
 
 
 def test_between_two_levels_both_are_mixed(grown):
     y = grown.at(7)[0]
-    np.testing.assert_allclose(y, grown.fixed(2, 0.75), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y, grown.fixed(2, 0.75), rtol=1e-6, atol=1e-6)
     if isinstance(grown.net, progan.Generator):
         below, above = grown.at(4)[0], grown.at(8)[0]
-        np.testing.assert_allclose(y, below / 4 + 3 * above / 4, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(y, below / 4 + 3 * above / 4, rtol=1e-6, atol=1e-6)
 
 
 def test_the_last_step_told_is_kept(grown):
@@ -117,7 +125,7 @@ def test_the_last_step_told_is_kept(grown):
     for step in (0, 3, 8):
         y, after = grown.at(step)
         np.testing.assert_array_equal(after["growth"]["step"], np.int32(step))
-        np.testing.assert_allclose(recall(after, grown.x), y, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(recall(after, grown.x), y, rtol=1e-6, atol=1e-6)
 
 
 def test_layers_of_other_levels_have_no_gradient(grown):
@@ -151,6 +159,25 @@ def test_a_step_computes_the_levels_that_it_has(grown):
     )
     assert "conditional(" in alone
     assert "conditional(" not in lanes
+
+
+def test_weights_are_of_unit_scale_and_the_latents_length_has_no_part(grown):
+    params = grown.variables["params"]
+    kernels = [x for path, x in jax.tree_util.tree_leaves_with_path(params) if path[-1].key == "kernel"]
+    np.testing.assert_allclose(np.concatenate([x.ravel() for x in kernels]).std(), 1, rtol=0.05)
+    if isinstance(grown.net, progan.Generator):
+        dense = params["dense"] | {"bias": params["dense"]["bias"] + 1}  # else the norms behind it suffice
+        biased = {"params": params | {"dense": dense}}
+        once, twice, other = (grown.fixed(0, 1.0, x, biased) for x in (grown.x, 2 * grown.x, grown.x[::-1]))
+        np.testing.assert_allclose(twice, once, rtol=1e-6, atol=1e-6)
+        assert np.abs(other - once).max() > 0.1  # the control
+
+
+def test_d_compares_the_examples_of_a_group(grown):
+    if isinstance(grown.net, progan.Discriminator):
+        assert grown.variables["params"]["conv"]["kernel"].shape == (3, 3, 8 + 1, 8)
+        alone = grown.fixed(0, 1.0, jnp.repeat(grown.x[:1], 4, 0))
+        assert np.abs(alone[0] - grown.fixed(0, 1.0)[0]) > 1e-3
 
 
 def test_the_papers_size(key):
