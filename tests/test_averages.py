@@ -39,7 +39,7 @@ def test_shares_make_the_profile():
     shares = np.float64(jax.jit(jax.vmap(lambda step: steps.power_share(0.1, step)))(jnp.arange(50)))
     kept = np.append(np.cumprod((1 - shares)[:0:-1])[::-1], 1)
     np.testing.assert_allclose(shares * kept, _profile(50, 0.1, 50), atol=1e-6)
-    late = float(steps.power_share(0.1, 10**6 - 1))
+    late = float(steps.power_share(0.1, jnp.int32(10**6 - 1)))
     assert late == pytest.approx((steps.exponent(0.1) + 1) / 10**6, rel=1e-5)
 
 
