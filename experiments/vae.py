@@ -8,7 +8,7 @@ the log variance of q(z|x) for a head, and stands in D's. Both minimise
     -E_q(z|x) log N(x; G(z), s^2) + beta KL(q(z|x) || N(0, 1))
 
 by one draw of z = mean + deviation * noise an example (equation 10), and both are updated at once, so that a
-step is one gradient of one bound. The pixels' deviation s is `deviation`; by `--deviation none` s^2 is the
+step is one gradient of one bound. The pixels' deviation s is `deviation`; by `--deviation None` s^2 is the
 batch's own mean squared error, the likeliest (Rybkin, Daniilidis and Levine 2021). A sample is the mean G(z)
 of a z from N(0, 1), without the pixels' noise.
 
@@ -16,7 +16,7 @@ Measured by this command with `--steps 2000` and seed 0, in 14 minutes on a shar
 (family 25 model 1) under much other work: fcd 53.0 (50.3 to 55.8) by version 3 of the digits' classifier (two
 halves of the data are 4.56 apart), memorisation 1.32, diversity 0.92; and by `jaxgan evaluate` with 2000
 samples precision 0.52, recall 0.78, sharpness 0.70. With smaller deviations q(z|x) is further from the prior
-that samples are from: 17 nats here, 29 with 0.25 and 57 by `--deviation none`; fcd is then 75.1 and 235.
+that samples are from: 17 nats here, 29 with 0.25 and 57 by `--deviation None`; fcd is then 75.1 and 235.
 
 Published: an Inception FID of 23.8 on MNIST and 58.7 on Fashion-MNIST; of the same study's non-saturating GAN
 6.8 and 26.5 (Lucic et al. 2018).
@@ -50,7 +50,7 @@ class Config(dcgan.Config):
     d_lr: Rate = 1e-3  # the encoder's learning rate
     beta1: Decay = 0.9  # of Adam
     beta: Rate = 1.0  # the weight of the divergence from the prior; 0: a plain autoencoder
-    deviation: Annotated[float, Gt(0)] | None = 0.5  # of a pixel's noise; none: by the batch's own error
+    deviation: Annotated[float, Gt(0)] | None = 0.5  # of a pixel's noise; None: by the batch's own error
 
 
 class Posterior(nn.Module):

@@ -89,7 +89,7 @@ def test_the_gan_sees_the_few_alone(monkeypatch):
 
 
 def test_the_controls_are_of_the_same_number(monkeypatch):
-    made = RNG.integers(0, 256, (30, 8, 8, 1), np.uint8), np.arange(30) % 3
+    made = RNG.integers(0, 256, (30, 8, 8, 1), np.uint8), np.arange(1, 31) % 3
     asked = []
     monkeypatch.setattr(generated_data, "generated", lambda cfg, real, seed, n: asked.append(n) or made)
     found = generated_data.added(Config(generated=(12, 30)), SET, 0)
