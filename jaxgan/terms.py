@@ -272,6 +272,38 @@ def lecam(weight, *, decay: float = 0.99, axis: str | None = None) -> Term:
     return Term(of, weight, start=jnp.zeros(2), carry=carry)
 
 
+def style_path_length(
+    layers: int,
+    styles: int,
+    *,
+    weight: Any = 2.0,
+    decay: float = 0.01,
+    every: int = 1,
+    axis: str | None = None,
+) -> Term:
+    """weight (length - mean)^2, G's path length regularisation in its styles w [B, layers, styles] (Karras et
+    al. 2020, section 3.2 and equation 4).
+
+    An image's length is ||J' y|| of its slope J in w, for a random image y of variance 1 / pixels, as the
+    root of the mean over layers of the sum over styles. The mean, from 0, moves towards the batch's by
+    `decay` before it is used, and the gradient takes it for a constant. G takes `shift`, which it adds to w.
+
+    Args:
+      axis: the name of the device axis, if there is one.
+    """
+
+    def of(s, mean):
+        _in_the_step_of("g", s)
+        shift = jnp.zeros((len(s.slot), layers, styles))
+        at = lambda shift: s.generate(s.z, shift=shift)  # noqa: E731
+        lengths = penalties.path_lengths(at, shift, s.key, s.slot) / math.sqrt(layers)
+        now = lax.stop_gradient(lengths).mean()
+        mean = mean + decay * ((now if axis is None else lax.pmean(now, axis)) - mean)
+        return jnp.square(lengths - mean), mean
+
+    return Term(of, weight, every, start=jnp.zeros(()))
+
+
 def flipped(loss: AdversarialLoss | OfStep, probability) -> OfStep:
     """The loss, with an example's (a pack's) real and fake logits exchanged by chance in D's part."""
     loss = of_step(loss)

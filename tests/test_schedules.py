@@ -77,10 +77,12 @@ def test_ds_input_is_augmented_if_asked_for():
     state, key = _state(SMALL), jax.random.key(1)
     batch = BATCH | {"image": jax.random.normal(key, (4, 8, 8, 1))}
 
-    def loss(p):
-        return r3gan.make(replace(SMALL, augment=p))[0].d_loss(state.d.params, state, batch, key)[0]
+    def loss(p, by="diff_augment"):
+        gan, _ = r3gan.make(replace(SMALL, augment=by, augment_p=p))
+        return gan.d_loss(state.d.params, state, batch, key)[0]
 
-    none, never, always = jax.jit(partial(loss, 0.0))(), *jax.jit(jax.vmap(loss))(jnp.array([0.0, 1.0]))
+    none = jax.jit(partial(loss, None, "none"))()
+    never, always = jax.jit(jax.vmap(loss))(jnp.array([0.0, 1.0]))
     assert float(none) == pytest.approx(float(never), rel=1e-6)
     assert abs(float(always) - float(none)) > 1e-4 * float(none)
 
@@ -89,7 +91,7 @@ def test_ds_input_is_augmented_if_asked_for():
 def test_the_papers_networks_go_with_all_schedules(conditional):
     labels = {"conditional": True, "n_classes": 10} if conditional else {}
     last = {"gamma_last": 0.1, "lr_last": 0.25, "beta2_last": 0.99, "ema_images": 8.0}
-    cfg = replace(SMALL, networks="r3gan", burn_in=4, augment=0.5, powers=(0.1,), **last, **labels)
+    cfg = replace(SMALL, networks="r3gan", burn_in=4, augment="ada", powers=(0.1,), **last, **labels)
     gan, opts = r3gan.make(cfg)
     state = jax.eval_shape(lambda: _state(cfg))
     assert set(state.g.powers) == {"0.1"}

@@ -42,7 +42,7 @@ def load(cfg, data_dir: str | None) -> Dataset:
     )
     _check_images(data)
     found = {"channels": data["image"].shape[-1]}
-    if getattr(cfg, "n_classes", 0) != 0:
+    if getattr(cfg, "n_classes", 0) != 0 and getattr(cfg, "conditional", True):
         if not data.classes:
             raise InputError(f"{data.name} has no labels, and a conditional generator needs them")
         found["n_classes"] = len(data.classes)

@@ -1,0 +1,194 @@
+"""StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958; StyleGAN 2019,
+https://arxiv.org/abs/1812.04948; the code and rates of 2020b, https://arxiv.org/abs/2006.06676).
+
+    python -m experiments.stylegan2
+    python -m experiments.stylegan2 --data tfds:fashion_mnist --data-dir DIR --image-size 32 --conditional
+    python -m experiments.stylegan2 --data npz:emoji.npz --image-size 32
+
+D minimises -log D(x) - log(1 - D(G(z))) and G minimises -log D(G(z)). In one step of 16 D takes a step of
+its own down 16 gamma / 2 ||grad D(x)||^2, and in one of 4 G one down 4 * 2 (||J' y|| - a)^2, with J its
+slope in w, y a random image and a the running mean of the lengths. These too are Adam's, so that the rates
+are 16/17 and 4/5 of those given, and the betas are taken to these powers (section 3.1).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from experiments import dcgan
+from jaxgan import random, steps, terms, train
+from jaxgan.config import Chance, Count, Decay, InputError, Natural, Rate, Seed
+from jaxgan.game import GAN, Optimizers
+from jaxgan.kinds.images import images
+from jaxgan.losses import penalties
+from jaxgan.losses.adversarial import AdversarialLoss, non_saturating
+from jaxgan.nets import stylegan2
+from jaxgan.random import fold
+from jaxgan.terms import penalty, weighs
+from jaxgan.two_player import two_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """StyleGAN2."""
+
+    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    split: str = "train"  # of a TFDS set
+    image_size: Count = 16  # a power of two, 8 or more
+    channels: int | None = None  # 1 or 3; as the data has if not given
+    conditional: bool = False  # both networks are given the label
+    n_classes: int | None = None  # as the data has if not given
+    width: Count = 16  # channels next to the image, doubled at each level inward; 32 in the paper
+    most: Count = 64  # of these; 512 in the paper
+    latent: Count = 64  # numbers in z; 512 in the paper
+    styles: Count = 64  # numbers in w; 512 in the paper
+    mapping: Natural = 4  # layers from z to w, where 0 makes them equal; 8 in the paper, 2 in 2020b
+    norm: Literal["demodulation", "adain"] = "demodulation"  # StyleGAN2's or StyleGAN's
+    noise: bool = True  # of each layer, beside z
+    mixing: Decay = 0.9  # the share of images that are of two z; 0 in 2020b for CIFAR-10
+    psi: Rate = 1.0  # of w's distance from its mean in samples: below 1 they are better and less diverse
+    batch_size: Count = 32  # as in the paper
+    steps: Count = 3000  # generator updates
+    n_critic: Count = 1  # discriminator updates for one of the generator
+    g_lr: Rate = 2.5e-3  # the generator's learning rate, as in 2020b; 2e-3 in the paper
+    d_lr: Rate = 2.5e-3  # the discriminator's learning rate, likewise
+    beta1: Decay = 0.0  # of Adam
+    beta2: Decay = 0.99  # of Adam
+    gamma: Rate | None = None  # of R1; if not given 2020b's 0.0002 pixels / batch; 0.01 there for CIFAR-10
+    r1_every: Count = 16  # steps of D to one down R1
+    path_weight: Rate = 2.0  # of the path length; 0 in 2020b for CIFAR-10
+    path_decay: Rate = 0.01  # how far the running mean of lengths moves
+    path_every: Count = 4  # steps of G to one down the path length
+    ema_images: Rate = 10_000.0  # in which G's average forgets half
+    ema_ramp: Rate = 0.05  # or earlier in this share of all images so far
+    augment: Literal["none", "diff_augment", "ada"] = "none"  # of all that D sees: where data are few
+    augment_p: Chance | None = None  # of each change; if not given 1, and of ada as D knows the real data
+    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada keeps to
+    ada_images: Count = 500_000  # real images within which its probability goes from 0 to 1
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
+    seed: Seed = 0  # of the run's key
+
+
+def gamma(cfg: Config):
+    """R1's weight, by 2020b's heuristic if none is given."""
+    return 0.0002 * cfg.image_size**2 / cfg.batch_size if cfg.gamma is None else cfg.gamma
+
+
+def networks(cfg: Config, axis: str | None):
+    """G and D of a config."""
+    classes = cfg.n_classes if cfg.conditional else None
+    size = dict(width=cfg.width, most=cfg.most, n_classes=classes, dtype=cfg.dtype, axis=axis)
+    g = stylegan2.Generator(
+        cfg.image_size,
+        cfg.channels,
+        styles=cfg.styles,
+        mapping=cfg.mapping,
+        noise=cfg.noise,
+        mixing=cfg.mixing if weighs(cfg.mixing) else None,
+        psi=cfg.psi,
+        norm=cfg.norm,
+        **size,
+    )
+    return g, stylegan2.Discriminator(mapping=max(cfg.mapping, 1), **size)
+
+
+def regularisers(cfg: Config, axis: str | None = None) -> GAN:
+    """The game whose losses are R1 and the path length alone, each as heavy as its interval is long."""
+    g, _ = networks(cfg, axis)
+    nothing = lambda real, fake: jnp.zeros(len(real))  # noqa: E731
+    path = terms.style_path_length(
+        g.layers, cfg.styles, weight=cfg.path_every * cfg.path_weight, decay=cfg.path_decay, axis=axis
+    )
+    return _game(
+        cfg,
+        axis,
+        loss=AdversarialLoss(nothing, nothing),
+        d_terms={"r1": penalty(penalties.r1, gamma=cfg.r1_every * gamma(cfg))} if weighs(gamma(cfg)) else {},
+        g_terms={"path_length": path} if weighs(cfg.path_weight) else {},
+    )
+
+
+def _game(cfg: Config, axis: str | None, **options) -> GAN:
+    g, d = networks(cfg, axis)
+    gan = two_player(
+        g,
+        d,
+        latent=partial(random.normal, shape=(cfg.latent,)),
+        condition="label" if cfg.conditional else None,
+        augment=dcgan.augmentation(cfg, axis),
+        **options,
+    )
+
+    def styles(variables, z, *label):
+        w = g.apply(variables, z, *label, method=g.map)
+        return jnp.broadcast_to(w[:, None], (len(w), g.layers, cfg.styles))
+
+    return gan._replace(styles=styles, synthesise=partial(g.apply, method=g.synthesise))
+
+
+def adam(cfg: Config, lr, every: int, weight) -> optax.GradientTransformation:
+    """Adam that takes every + 1 steps where it would take `every`, where the further one has a weight."""
+    share = every / (every + 1) if weighs(weight) else 1.0
+    return optax.adam(share * lr, b1=cfg.beta1**share, b2=cfg.beta2**share)
+
+
+def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
+    """The method of a config, for batches sharded over the device axis if there is one."""
+    if cfg.conditional and cfg.n_classes is None:
+        raise InputError("--conditional: the data has no classes")
+    gan = _game(cfg, axis, loss=non_saturating)
+    g = adam(cfg, cfg.g_lr, cfg.path_every, cfg.path_weight)
+    d = adam(cfg, cfg.d_lr, cfg.r1_every, gamma(cfg))
+    ema = steps.half_life(cfg.ema_images, cfg.batch_size, cfg.ema_ramp)
+    return gan._replace(init=regularisers(cfg, axis).init), Optimizers(g, d, ema)
+
+
+def _lazily(who: str, loss: Callable, tx, every: int, name: str, state, batch, key, **options):
+    """An update of a player by a regulariser in one step of `every`: the state, and the term or 0."""
+
+    def taken(state):
+        # G's average moves once a step, with the update that ends it.
+        still = lambda step: 1.0  # noqa: E731
+        state, found = steps.update(who, loss, tx, state, batch, key=key, ema_decay=still, **options)
+        return state, found[name]
+
+    return lax.cond(state.step % every == 0, taken, lambda state: (state, 0.0), state)
+
+
+def train_step(cfg: Config):
+    """G's regulariser where its turn is, then D, D's regulariser, and G: the order of the authors' code."""
+
+    def step(gan, opts, state, batches, **options):
+        lazy = regularisers(cfg, options.get("axis"))
+        figures = {}
+
+        def d_step(gan, opts, state, batch, turn=0, **options):
+            state, found = steps.d_step(gan, opts, state, batch, turn=turn, **options)
+            if weighs(gamma(cfg)):
+                key = fold(state.key, state.step, "r1", turn)
+                extra = state.extra
+                state, found["d/r1"] = _lazily(
+                    "d", lazy.d_loss, opts.d, cfg.r1_every, "d/r1", state, batch, key, **options
+                )
+                state = state.replace(extra=extra)  # an augmentation's probability moves once an update
+            return state, found
+
+        if weighs(cfg.path_weight):
+            last = {name: x[-1] for name, x in batches.items()}
+            key = fold(state.key, state.step, "path length")
+            state, figures["g/path_length"] = _lazily(
+                "g", lazy.g_loss, opts.g, cfg.path_every, "g/path_length", state, last, key, **options
+            )
+        state, found = steps.train_step(gan, opts, state, batches, d_step=d_step, **options)
+        return state, found | figures
+
+    return step
+
+
+if __name__ == "__main__":
+    train.main(Config, make, images)
