@@ -9,6 +9,9 @@ D minimises -log D(x) - log(1 - D(G(z))) and G minimises -log D(G(z)). In one st
 its own down 16 gamma / 2 ||grad D(x)||^2, and in one of 4 G one down 4 * 2 (||J' y|| - a)^2, with J its
 slope in w, y a random image and a the running mean of the lengths. These too are Adam's, so that the rates
 are 16/17 and 4/5 of those given, and the betas are taken to these powers (section 3.1).
+
+Published: an FID of 2.84 and a path length of 145.0 on FFHQ at 1024 pixels, where StyleGAN has 4.40 and 212.1
+(2020, table 1); an FID of 2.42 on CIFAR-10 with labels and adaptive augmentation (2020b).
 """
 
 from collections.abc import Callable
@@ -128,7 +131,10 @@ def _game(cfg: Config, axis: str | None, **options) -> GAN:
         w = g.apply(variables, z, *label, method=g.map)
         return jnp.broadcast_to(w[:, None], (len(w), g.layers, cfg.styles))
 
-    return gan._replace(styles=styles, synthesise=partial(g.apply, method=g.synthesise))
+    def synthesise(variables, w):
+        return g.apply(variables, w, method=g.synthesise)
+
+    return gan._replace(styles=styles, synthesise=synthesise)
 
 
 def adam(cfg: Config, lr, every: int, weight) -> optax.GradientTransformation:

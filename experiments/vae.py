@@ -130,9 +130,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     check_filled(cfg)
     if cfg.augment != "none":
-        raise InputError(
-            "--augment: there is no discriminator to learn data by heart; leave it out"
-        )
+        raise InputError("--augment: there is no discriminator to learn data by heart; leave it out")
     gan = autoencoder(
         dcgan.generator(cfg, axis),
         dcgan.discriminator(cfg, axis, head=Posterior(cfg.latent, cfg.dtype)),

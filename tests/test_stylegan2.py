@@ -11,8 +11,9 @@ import pytest
 from flax import linen as nn
 
 from experiments import stylegan2
-from jaxgan import random, steps, terms
-from jaxgan.game import GANState, Optimizers, Player
+from jaxgan import projector, random, sampling, steps, terms
+from jaxgan.game import Optimizers
+from jaxgan.kinds.images import images
 from jaxgan.losses import penalties
 from jaxgan.losses.adversarial import AdversarialLoss
 from jaxgan.nets import mlp
@@ -24,6 +25,8 @@ BATCH = {"image": jnp.sin(jnp.arange(B * 4.0)).reshape(B, 2, 2, 1), "slot": jnp.
 
 class _Linear(nn.Module):
     """An image that is linear in each layer's w, which is z."""
+
+    layers = 3
 
     @nn.compact
     def __call__(self, z, *, train, shift=None):
@@ -101,40 +104,29 @@ def test_a_path_length_is_gs_alone(linear):
 
 
 TINY = replace(
-    stylegan2.Config(), image_size=8, channels=1, width=2, most=4, latent=3, styles=3, mapping=1,
-    batch_size=4, gamma=2.0, r1_every=3, path_every=2,
+    stylegan2.Config(), image_size=8, channels=1, width=2, most=4, latent=3, styles=3, mapping=1, batch_size=4
 )  # fmt: skip
 
 
-def test_regularisers_have_steps_of_their_own():
-    """D, whose rate is 0, is as it was at each, so that R1 is known; G moves."""
-    gan, given = stylegan2.make(TINY)
-    opts = given._replace(d=optax.adam(0.0), ema_decay=0.9)
-    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (1, 4, 8, 8, 1)), jnp.float32)
-    batches = {"image": images, "slot": jnp.arange(4)[None]}
-    rng = np.random.default_rng(1)
-    filled = lambda x: jnp.asarray(rng.standard_normal(x.shape, np.float32))  # noqa: E731
-    one = {"image": images[0], "slot": jnp.arange(4)}
-    g, d, extra = jax.tree.map(filled, jax.eval_shape(gan.init, jax.random.key(0), one))
-
-    def player(variables, tx, averaged):
-        params, stats = variables.pop("params"), variables
-        return Player(params, stats, tx.init(params), {"params": params, **stats} if averaged else None)
-
-    players = player(g, opts.g, True), player(d, opts.d, False)
-    state = GANState(jnp.int32(0), jax.random.key(0), *players, jax.tree.map(jnp.zeros_like, extra))
-    step = jax.jit(partial(stylegan2.train_step(TINY), gan, opts))
-    critic = jax.jit(lambda x: gan.critic(state.d.variables, x))
-    r1 = penalties.r1(critic, images[0], None, None, None, gamma=2.0).mean()
+def test_regularisers_have_steps_of_their_own(monkeypatch):
+    """D, whose rate is 0, is as it was at each, so that R1 is known; G moves, and its average once a step."""
+    monkeypatch.setattr(stylegan2, "networks", lambda cfg, axis: (_Linear(), mlp.Discriminator((4,))))
+    cfg = replace(stylegan2.Config(), latent=5, styles=5, gamma=2.0, r1_every=3, path_every=2)
+    gan, given = stylegan2.make(cfg)
+    opts = given._replace(d=optax.adam(0.0), ema_decay=lambda step: 0.9)
+    state = steps.create_state(gan, opts, jax.random.key(0), BATCH)
+    step = jax.jit(partial(stylegan2.train_step(cfg), gan, opts))
+    critic = lambda x: gan.critic(state.d.variables, x)  # noqa: E731
+    r1 = penalties.r1(critic, BATCH["image"], None, None, None, gamma=2.0).mean()
     figures, updates, means = [], [], []
     for _ in range(4):
         before = state.g
-        state, found = step(state, batches)
+        state, found = step(state, jax.tree.map(lambda x: x[None], BATCH))
         figures.append(found)
         updates.append((int(state.g.opt[0].count), int(state.d.opt[0].count)))
         means.append(float(state.extra["path_length"]))
-        moved = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, before.ema["params"], state.g.params)
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), state.g.ema["params"], moved)
+        moved = 0.9 * before.ema["params"]["slope"] + 0.1 * state.g.params["slope"]
+        np.testing.assert_allclose(state.g.ema["params"]["slope"], moved, rtol=1e-4, atol=1e-5)
     assert updates == [(2, 2), (3, 3), (5, 4), (6, 6)]
     np.testing.assert_allclose([f["d/r1"] for f in figures], [3 * r1, 0, 0, 3 * r1], rtol=1e-4)
     assert [float(f["g/path_length"]) > 0 for f in figures] == [True, False, True, False]
@@ -174,10 +166,29 @@ def test_weights_of_0_leave_out_what_they_weigh():
 
 
 def test_labels_are_the_conditions_of_both():
-    gan, _ = stylegan2.make(replace(TINY, classes=3))
+    gan, _ = stylegan2.make(replace(TINY, conditional=True, n_classes=3))
     assert gan.condition == "label"
     assert stylegan2.make(TINY)[0].condition is None
     batch = {"image": jnp.zeros((4, 8, 8, 1)), "slot": jnp.arange(4), "label": jnp.arange(4)}
     g, d, _ = jax.eval_shape(gan.init, jax.random.key(0), batch)
     assert "embed" in g["params"]["mapped"]
     assert "mapped" in d["params"]
+
+
+def test_an_image_of_a_label_is_projected_into_its_styles():
+    """What the game says of its styles is what its generator makes of z; its noise is searched beside."""
+    cfg = replace(TINY, conditional=True, n_classes=3)
+    gan, _ = stylegan2.make(cfg)
+    batch = {"image": jnp.zeros((4, 8, 8, 1)), "slot": jnp.arange(4), "label": jnp.zeros(4, jnp.int32)}
+    variables = gan.init(jax.random.key(0), batch)[0]
+    z, label = gan.latent(jax.random.key(1), jnp.arange(2)), jnp.array([0, 2])
+    w = gan.styles(variables, z, label)
+    assert w.shape == (2, 4, 3)
+    made = gan.synthesise(variables, w)
+    np.testing.assert_allclose(made, gan.sample(variables, z, label), rtol=1e-5, atol=1e-6)
+    asked = {"label": np.arange(3, dtype=np.int32)}
+    facts = {"classes": ["a", "b", "c"]}
+    generator = sampling.Generator(gan, variables, cfg, images, facts, asked, 0, False)
+    found = projector.project(generator, generator.decoded(made), steps=4, condition=[0, 2])
+    assert found.latent.shape == (2, 4, 3)
+    assert projector.project(generator, generator.decoded(made), steps=2, space="w").latent.shape == (2, 1, 3)
