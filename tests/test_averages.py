@@ -8,8 +8,9 @@ import optax
 import pytest
 from flax import struct
 
-from jaxgan import averages, checkpoint, fit, steps
+from jaxgan import averages, checkpoint, dynamics, fit, steps
 from jaxgan.config import InputError
+from jaxgan.game import GAN, GANState, Optimizers, Player
 from jaxgan.train import Loop
 
 BATCH = {"image": jnp.zeros((2, 8, 8, 1)), "slot": jnp.arange(2)}
@@ -71,6 +72,28 @@ def test_a_run_keeps_averages_of_all_its_weights(tiny):
     jax.tree.map(np.testing.assert_array_equal, state.g.ema, other.g.ema)
     moved = jax.tree.leaves(jax.tree.map(lambda a, b: not np.allclose(a, b), *state.g.powers.values()))
     assert any(moved)
+
+
+def test_an_extragradient_step_moves_them_once():
+    """As tests/test_dynamics.py has it by hand: G goes from 2 to 2.36, by way of 2.1."""
+
+    def d_loss(params, state, batch, key):
+        return -params * state.g.params * batch["image"].mean(), (state, {})
+
+    def g_loss(params, state, batch, key):
+        return -params * state.d.params * batch["image"].mean(), (state, {})
+
+    sgd = optax.sgd(0.1)
+    kept = {"params": jnp.float32(2)}
+    g = Player(jnp.float32(2), {}, sgd.init(jnp.ones(())), powers={"0.2": kept})
+    d = Player(jnp.float32(1), {}, sgd.init(jnp.ones(())))
+    start = GANState(jnp.int32(3), jax.random.key(0), g, d)
+    batches = {"image": np.array([[1.0, 1.0], [3.0, 3.0]]), "slot": np.zeros((2, 2), int)}
+    game = GAN(None, d_loss, g_loss, None, None)
+    after, _ = dynamics.extragradient_step(game, Optimizers(sgd, sgd), start, batches)
+    share = 1 - (3 / 4) ** (steps.exponent(0.2) + 1)
+    assert float(after.g.params) == pytest.approx(2.36)
+    assert float(after.g.powers["0.2"]["params"]) == pytest.approx(share * 2.36 + (1 - share) * 2, rel=1e-5)
 
 
 def _kept(n, every, stds=STDS):
