@@ -45,9 +45,7 @@ class Config(dcgan.Config):
     """R3GAN."""
 
     networks: Literal["dcgan", "r3gan"] = "dcgan"  # DCGAN's or the paper's
-    width: Count = (
-        32  # channels next to the image, doubled at each level inward; of r3gan those up to 32 pixels
-    )
+    width: Count = 32  # channels next to the image, doubled at each level inward; of r3gan up to 32 pixels
     blocks: Count = 2  # of r3gan, at each size
     conditional: bool = False  # both networks are given the label
     n_classes: int | None = None  # as the data has if not given
@@ -61,9 +59,7 @@ class Config(dcgan.Config):
     d_lr: Rate = 1e-3  # the discriminator's learning rate; 2e-4 in the paper
     beta1: Decay = 0.0  # of Adam
     beta2: Decay = 0.99  # of Adam
-    burn_in: Natural = (
-        0  # steps of a cosine from gamma, the rates and beta2 to their last values; 0: they stay
-    )
+    burn_in: Natural = 0  # steps of a cosine from gamma, rates and beta2 to their last values; 0: none
     gamma_last: Rate | None = None  # after it; as at first if not given
     lr_last: Rate | None = None  # of both rates' first values, after it; 0.25 in the authors' code
     beta2_last: Decay | None = None  # after it; as at first if not given
