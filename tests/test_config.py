@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hin
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +180,7 @@ def fits(value, hint) -> bool:
     parts = get_args(hint)
     if get_origin(hint) is Annotated:
         bounds = {Ge: lambda x, b: x >= b.ge, Le: lambda x, b: x <= b.le, Lt: lambda x, b: x < b.lt}
+        bounds[Gt] = lambda x, b: x > b.gt
         known = [(bounds[type(b)], b) for b in parts[1:] if type(b) in bounds]
         return fits(value, parts[0]) and all(holds(value, b) for holds, b in known)
     if get_origin(hint) in (Union, types.UnionType):
