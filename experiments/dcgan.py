@@ -35,7 +35,7 @@ from jaxgan.two_player import two_player
 class Config:
     """DCGAN."""
 
-    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    data: str = "digits"  # digits, shapes, tfds:NAME, folder:PATH or npz:PATH
     recipe: Recipe | None = None  # where a flag has both; by the data's size if not given
     split: str = "train"  # of a TFDS set
     image_size: Count = 16  # 8, 16, 32, 64 or 128 pixels

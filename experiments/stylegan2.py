@@ -40,7 +40,7 @@ from jaxgan.two_player import two_player
 class Config:
     """StyleGAN2."""
 
-    data: str = "digits"  # digits, tfds:NAME, folder:PATH or npz:PATH
+    data: str = "digits"  # digits, shapes, tfds:NAME, folder:PATH or npz:PATH
     split: str = "train"  # of a TFDS set
     image_size: Count = 16  # a power of two, 8 or more
     channels: int | None = None  # 1 or 3; as the data has if not given

@@ -147,6 +147,13 @@ def test_adam_takes_the_further_steps_into_account():
     np.testing.assert_allclose(first(0.0), (-0.1, 0.5, 0.1), rtol=1e-4)
 
 
+def test_each_player_has_a_rate_of_its_own():
+    _, opts = stylegan2.make(replace(TINY, g_lr=0.1, d_lr=0.2))
+    one = jnp.ones(())
+    rates = [float(tx.update(one, tx.init(one))[0]) for tx in (opts.g, opts.d)]
+    np.testing.assert_allclose(rates, [-0.1 * 4 / 5, -0.2 * 16 / 17], rtol=1e-4)
+
+
 def test_r1s_weight_follows_from_size_and_batch():
     assert stylegan2.gamma(replace(stylegan2.Config(), image_size=256, batch_size=32)) == pytest.approx(
         0.4096

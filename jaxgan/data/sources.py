@@ -11,18 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from PIL import Image
 
 from jaxgan import memory
 from jaxgan.config import InputError, nearest
-from jaxgan.data import files, store
+from jaxgan.data import drawings, files, shapes, store
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.files import Read
 from jaxgan.data.fit import Fit, how_resized, resized
 from jaxgan.data.reading import UNREADABLE, Example, each, gathered
 
-KINDS = ("digits", "tfds:NAME", "folder:PATH", "npz:PATH")
+KINDS = ("digits", "shapes", "tfds:NAME", "folder:PATH", "npz:PATH")
 
 
 def image_set(
@@ -45,7 +46,8 @@ def load(
     """Reads a data set.
 
     Args:
-      spec: `digits` (scikit-learn's 1797 handwritten digits of 8x8), `tfds:NAME` (a prepared TFDS
+      spec: `digits` (scikit-learn's 1797 handwritten digits of 8x8), `shapes` or `shapes:N` (10,000 or N
+        drawings of `data.shapes`, of one shape each, whose kind is the class), `tfds:NAME` (a prepared TFDS
         image set, read without TensorFlow), `folder:PATH` (images of one size, as a viewer shows them, on
         white where they are transparent; sub-folders are classes, or where they are called train, test and
         validation, splits) or `npz:PATH` (`image` uint8[N, H, W] or [N, H, W, C], and `label` and `classes`,
@@ -68,12 +70,14 @@ def load(
     if channels not in (None, 1, 3):
         raise InputError(f"--channels {channels}: images have 1 or 3")
     kind, _, where = spec.partition(":")
-    if split != "train" and kind in ("digits", "npz"):
+    if split != "train" and kind in ("digits", "shapes", "npz"):
         raise InputError(f"--split {split}: {spec} has no splits; sets of TFDS have, and folders may")
     fit = Fit(image_size, channels, spec)
     name, chosen = spec, []
     if spec == "digits":
         read = _digits(fit)
+    elif kind == "shapes":
+        read = _shapes(spec, fit)
     elif kind == "tfds" and where:
         read = _tfds(where, split, data_dir, fit)
         name = f"{spec}/{split}"
@@ -88,7 +92,7 @@ def load(
         path = Path(where).expanduser()
         read = of_arrays(path, arrays_of(path), fit)
     else:
-        hint = nearest(spec, ["digits", "tfds", "folder", "npz"])
+        hint = nearest(spec, ["digits", "shapes", "tfds", "folder", "npz"])
         raise InputError(f"--data {spec!r} is not one of {', '.join(KINDS)}{hint}")
     told = [*chosen, *read.told, *resized(read.size, read.images.shape[1])]
     label, classes = read.label, read.classes
@@ -145,6 +149,17 @@ def _digits(fit: Fit) -> Read:
     images = table[:, :64].reshape(-1, 8, 8)
     levels = (images * (255 / 16)).round().astype(np.uint8)
     return Read(_fitted(levels, fit), (8, 8), table[:, 64].astype(int), tuple("0123456789"))
+
+
+def _shapes(spec: str, fit: Fit) -> Read:
+    side = fit.size or 32
+
+    def draw(slot):
+        scene = shapes.scenes(jax.random.key(0), slot)
+        return shapes.draw(scene, side), scene.kind[:, 0]
+
+    image, kind = drawings.drawn(draw, drawings.counted(spec))
+    return Read(_fitted(image, fit), (side, side), kind, shapes.KINDS)
 
 
 @contextlib.contextmanager

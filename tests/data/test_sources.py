@@ -1,10 +1,11 @@
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxgan.config import InputError
-from jaxgan.data import load
+from jaxgan.data import load, shapes
 
 
 def _save(path, size=(8, 8), mode="L", value=100):
@@ -28,6 +29,29 @@ def test_digits_are_scikit_learns():
     assert data.classes == tuple("0123456789")
     assert load("digits", image_size=32)["image"].shape == (1797, 32, 32, 1)
     assert load("digits", image_size=16, channels=3)["image"].shape == (1797, 16, 16, 3)
+
+
+def test_shapes_are_of_the_kinds_that_they_are_drawn_as():
+    data = load("shapes:40", image_size=16)
+    assert data["image"].shape == (40, 16, 16, 3)
+    assert data.classes == ("circle", "square", "triangle", "star")
+    seen = jax.jit(shapes.read)(data["image"].astype(np.float32) / 255)
+    np.testing.assert_array_equal(data["label"], seen.kind[:, 0])
+    assert len(np.unique(data["label"])) == 4
+    assert load("shapes:40", image_size=16, channels=1)["image"].shape == (40, 16, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        ("shapes:0", {"image_size": 16}, "--data shapes:0: shapes, or shapes:N of them, 1 or more"),
+        ("shapes", {"image_size": 8}, "drawn with 16 pixels a side or more, not 8"),
+        ("shapes", {"image_size": 16, "split": "test"}, "shapes has no splits"),
+    ],
+)
+def test_shapes_that_are_not_drawn(spec, options, message):
+    with pytest.raises(InputError, match=message):
+        load(spec, **options)
 
 
 def test_the_digest_is_the_contents():
@@ -220,7 +244,7 @@ def test_npz_files_that_will_not_do(tmp_path, arrays, message):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("digit", "'digit' is not one of digits, tfds:NAME.*did you mean 'digits'"),
+        ("digit", "'digit' is not one of digits, shapes, tfds:NAME.*did you mean 'digits'"),
         ("tfds:", "is not one of"),
         ("folder:/nowhere", "/nowhere is not a folder"),
         ("npz:/nowhere", "/nowhere is not a file"),

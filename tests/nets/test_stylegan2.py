@@ -40,9 +40,8 @@ def variables(g, z):
     return _made(g, z)
 
 
-@pytest.fixture(scope="module")
-def trained(g):
-    """(variables, z, key, slot) -> what it makes in training, and its average of w."""
+def _trained(g):
+    """(variables, z, key, slot) -> what it makes in training, and what it keeps."""
     return jax.jit(
         lambda v, z, key, slot: g.apply(v, z, train=True, drawing=(key, slot), mutable=["average", "noise"])
     )
@@ -184,17 +183,20 @@ def test_mixing_changes_what_comes_after_the_cut_alone(g, variables, z):
     assert len(np.unique(np.asarray(mixed[cuts < 4, -1, 0]))) > 300  # each has another z of its own
 
 
-def test_noise_is_an_examples_own_in_training_and_kept_in_samples(g, variables, z, trained):
+def test_noise_is_an_examples_own_in_training_and_kept_in_samples(g, variables, z):
     same = jnp.tile(z[:1], (4, 1))
     kept = _sample(g, variables, same)
     np.testing.assert_allclose(kept, np.broadcast_to(kept[:1], kept.shape), rtol=1e-4, atol=1e-5)
+    trained = _trained(g.clone(mixing=None))
     first, moved = trained(variables, z, jax.random.key(1), SLOT)
     jax.tree.map(np.testing.assert_array_equal, *(v["noise"] for v in (moved, variables)))
     assert [x.shape for x in jax.tree.leaves(variables["noise"])] == [(4, 4), (8, 8), (8, 8)]
     turned, _ = trained(variables, z[::-1], jax.random.key(1), SLOT[::-1])
     np.testing.assert_allclose(turned[::-1], first, rtol=1e-4, atol=1e-5)
     other, _ = trained(variables, z, jax.random.key(2), SLOT)
-    assert np.abs(other - first).max() > 0.1
+    alike, _ = trained(variables, same, jax.random.key(1), SLOT)
+    for a, b in ((first, other), (alike[0], alike[1])):
+        assert np.abs(a - b).max() > 0.1
     off = g.clone(noise=False, mixing=None)
     bare = {**variables, "noise": {}}
     plain = jax.jit(
@@ -210,8 +212,8 @@ def test_noise_is_an_examples_own_in_training_and_kept_in_samples(g, variables, 
     assert np.abs(_sample(g, variables, z) - images[0]).max() > 0.1
 
 
-def test_the_average_of_w_moves_in_training(g, variables, z, trained):
-    _, moved = trained(variables, z, jax.random.key(1), SLOT)
+def test_the_average_of_w_moves_in_training(g, variables, z):
+    moved = jax.jit(lambda *args: _trained(g)(*args)[1])(variables, z, jax.random.key(1), SLOT)
     w = g.apply(variables, z, method="map").mean(0)
     expected = 0.998 * variables["average"]["w"] + 0.002 * w
     np.testing.assert_allclose(moved["average"]["w"], expected, rtol=1e-5)
@@ -224,6 +226,8 @@ def test_a_shift_is_added_to_each_layers_w(g, variables, z):
     shifted = jax.jit(lambda v, z, shift: g.apply(v, z, train=False, shift=shift))(variables, z, shift)
     synthesised = jax.jit(lambda v, w: g.apply(v, w, method="synthesise"))(variables, w)
     np.testing.assert_allclose(shifted, synthesised, rtol=1e-4, atol=1e-4)
+    slope = jax.jit(jax.jacobian(lambda w: g.apply(variables, w, method="synthesise").std()))(w)
+    assert np.abs(slope).sum((0, 2)).min() > 1e-3  # each layer's has a part
     with pytest.raises(ValueError, match=r"takes w \[B, 4, styles\], not \(4, 3, 6\)"):
         g.apply(variables, w[:, 1:], method="synthesise")
 
