@@ -104,10 +104,14 @@ def test_the_terms_are_the_papers():
     batch = {"image": image, "slot": jnp.arange(8)}
     flat = state.d.replace(params=jax.tree.map(jnp.zeros_like, state.d.params))
     flat.params["logit"]["bias"] = jnp.full(1, 3.0)  # so D is 3 everywhere
-    loss, (_, found) = jax.jit(gan.d_loss)(flat.params, state.replace(d=flat), batch, jax.random.key(0))
+    d_loss = jax.jit(gan.d_loss)
+    loss, (_, found) = d_loss(flat.params, state.replace(d=flat), batch, jax.random.key(0))
     np.testing.assert_allclose(found["gp"], 10, rtol=1e-4)
     np.testing.assert_allclose(found["drift"], 9e-3, rtol=1e-5)
     np.testing.assert_allclose(loss, found["gp"] + found["drift"], rtol=1e-5)
+    _, (_, found) = d_loss(state.d.params, state, batch, jax.random.key(0))
+    logits = gan.critic(state.d.variables, image)  # of what is real alone
+    np.testing.assert_allclose(found["drift"], 1e-3 * np.square(logits).mean(), rtol=1e-4)
 
 
 def test_networks_that_do_not_grow_up_in_time_are_refused():
