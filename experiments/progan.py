@@ -43,9 +43,7 @@ class Config(dcgan.Config):
     grow: bool = True  # from 4x4 up; else the networks are of full size from the start
     stable: Count = 9_600  # images for which a level is held; 600,000 in the authors' code
     fade: Natural = 9_600  # images in which the next is faded in; 0: at once; 600,000 in the authors' code
-    width: Count = (
-        32  # channels next to the image, doubled at each level inward; 16 at 1024 pixels in the paper
-    )
+    width: Count = 32  # channels next to the image, doubled at each level inward; 16 in the paper, at 1024
     most: Count = 512  # channels at any level
     latent: Count | None = by_size(small=16, paper=512)  # numbers in z; small: 16, paper: 512
     batch_size: Count = 32  # 16 in the authors' code
