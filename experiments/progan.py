@@ -8,9 +8,9 @@ images, and then the next, of twice the size, is faded in over `fade`; real imag
 starts afresh where a fade begins and where it ends, as in the authors' code. With `--no-grow` the same
 networks are of full size from the start; with `--fade 0` a level is there at once.
 
-Measured by this command with seed 0, in 10 minutes of one core of an AMD EPYC (family 25 model 1), beside much
-other work: fcd 19.4 (18.4 to 20.4; two halves of the data are 4.56 apart) by version 3 of the digits' classifier,
-each class with 6.5 to 14.7 % of the samples, diversity 1.06, memorisation 1.50.
+Measured by this command with seed 0, in 10 minutes of one core of an AMD EPYC (family 25 model 1), beside
+much other work: fcd 19.4 (18.4 to 20.4; two halves of the data are 4.56 apart) by version 3 of the digits'
+classifier, each class with 6.5 to 14.7 % of the samples, diversity 1.06, memorisation 1.50.
 
 Published: an Inception score of 8.80 on CIFAR-10 (the authors' code).
 """
