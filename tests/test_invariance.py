@@ -73,7 +73,7 @@ def _start(copy, experiment: str, flags: str, devices: int, how: str = "whole"):
     argv = [f"experiments.{experiment}", *flags.split(), *LOOP.split(), "--out", "runs", "--name", "a"]
     command = [sys.executable, str(copy / "run.py"), str(devices), how, *argv]
     env = os.environ | {"PYTHONPATH": str(copy), "JAXGAN_CACHE": str(copy / "cache")}
-    return place, subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=900)
+    return place, subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=3600)
 
 
 def _run(copy, experiment: str, flags: str, devices: int) -> tuple[np.ndarray, list[float]]:
