@@ -10,6 +10,10 @@ its own down 16 gamma / 2 ||grad D(x)||^2, and in one of 4 G one down 4 * 2 (||J
 slope in w, y a random image and a the running mean of the lengths. These too are Adam's, so that the rates
 are 16/17 and 4/5 of those given, and the betas are taken to these powers (section 3.1).
 
+Measured with `--steps 1500` and seed 0, in 5 minutes of one core of an AMD EPYC (family 25 model 1), beside
+much other work: fcd 185 (181 to 189; two halves of the data are 4.56 apart) by version 3 of the digits'
+classifier: too few steps, with two of the ten classes missing.
+
 Published: an FID of 2.84 and a path length of 145.0 on FFHQ at 1024 pixels, where StyleGAN has 4.40 and 212.1
 (2020, table 1); an FID of 2.42 on CIFAR-10 with labels and adaptive augmentation (2020b).
 """
