@@ -11,11 +11,12 @@ max(0, 1 - D(x)) + max(0, 1 + D(G(z))), in two updates for one of G, and G minim
 1e-4 ||W'W o (1 - I)||^2 over its kernels W but the embedding. By the third command neither network is given
 a label: that is SAGAN without classes (Zhang et al. 2019).
 
-Measured by the first command with `--steps 1000` and seed 0, in 4 minutes of one core of an AMD EPYC (family
-25 model 1), beside much other work: fcd 39.9 (37.8 to 42.0; two halves of the data are 4.56 apart), and a judge
-that is right on 98.7 % of held-out real digits sees the label that was asked for in all of 5000 samples; but
-diversity is 0.51: those of a class are too alike. With `--no-spectral`, G's kernels as they are, fcd is 20.1
-(18.8 to 21.3), asked labels 99.6 %, diversity 0.72. At rates of 2e-4 and 5e-4 1000 steps are too few: fcd 74.1.
+Measured by the first command with `--steps 1000` and seed 0, in 4 minutes of one core of an AMD EPYC
+(family 25 model 1), beside much other work: fcd 39.9 (37.8 to 42.0; two halves of the data are 4.56 apart),
+and a judge that is right on 98.7 % of held-out real digits sees the label that was asked for in all of 5000
+samples; but diversity is 0.51: those of a class are too alike. With `--no-spectral`, G's kernels as they are,
+fcd is 20.1 (18.8 to 21.3), asked labels 99.6 %, diversity 0.72. At rates of 2e-4 and 5e-4 1000 steps are too
+few: fcd 74.1.
 
 Published: an Inception score of 166.5 and FID 7.4 on ImageNet at 128 pixels, by standing statistics of
 batch normalisation (section 3 and appendix C); FID 14.73 on CIFAR-10.
