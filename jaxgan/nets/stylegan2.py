@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgan import random
+from jaxgan import latents, random
 from jaxgan.nn.equalized import EqualizedConv, EqualizedDense
 from jaxgan.nn.minibatch import MinibatchStd
 from jaxgan.nn.modulated import Form, modulated_conv
@@ -298,8 +298,7 @@ class Generator(nn.Module):
         psi = jnp.asarray(self.psi)
         if psi.shape not in ((), (self.layers,)):
             raise ValueError(f"psi is a number, or {self.layers} of them, not {len(psi)}")
-        mean = self.average.value[None, None]
-        return mean + psi.reshape(1, -1, 1) * (w - mean)
+        return latents.truncated(w, self.average.value, psi)
 
     def __call__(self, z, label=None, *, train: bool, drawing=None, shift=None):
         w = self.mapped(z, label)

@@ -20,6 +20,12 @@ def pixel_norm(x, epsilon: float = 1e-8):
     return (wide * scale).astype(x.dtype)
 
 
+def _bare(norm, train: bool) -> dict:
+    """Of a batch normalisation within another, which has the gain and the bias."""
+    own = {name: getattr(norm, name) for name in ("momentum", "epsilon", "dtype", "axis_name")}
+    return own | {"use_running_average": not train, "use_scale": False, "use_bias": False}
+
+
 class ConditionalBatchNorm(nn.Module):
     """x [B, ..., C], label i32[B] in [0, n_classes) -> [B, ..., C]: batch normalisation with a scale
     and a bias of each class (Dumoulin, Shlens and Kudlur 2017, equation 5; Miyato and Koyama 2018).
@@ -42,15 +48,7 @@ class ConditionalBatchNorm(nn.Module):
     def __call__(self, x, label, *, train: bool):
         if label.shape != x.shape[:1]:
             raise ValueError(f"ConditionalBatchNorm: x {x.shape} needs labels [B], not {label.shape}")
-        y = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
-            dtype=self.dtype,
-            use_scale=False,
-            use_bias=False,
-            axis_name=self.axis_name,
-        )(x)
+        y = nn.BatchNorm(**_bare(self, train))(x)
         embed = partial(nn.Embed, self.n_classes, x.shape[-1], dtype=self.dtype)
         scale = embed(embedding_init=nn.initializers.ones, name="scale")(label)
         bias = embed(embedding_init=nn.initializers.zeros, name="bias")(label)
@@ -81,15 +79,7 @@ class ModulatedBatchNorm(nn.Module):
     def __call__(self, x, code, *, train: bool):
         if code.ndim != 2 or code.shape[0] != x.shape[0]:
             raise ValueError(f"ModulatedBatchNorm: x {x.shape} needs codes [B, K], not {code.shape}")
-        y = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
-            dtype=self.dtype,
-            use_scale=False,
-            use_bias=False,
-            axis_name=self.axis_name,
-        )(x)
+        y = nn.BatchNorm(**_bare(self, train))(x)
 
         def of(name):
             layer = SpectralDense if self.spectral else nn.Dense

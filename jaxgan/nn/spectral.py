@@ -28,9 +28,8 @@ def spectral_norm(kernel, u, steps: int = 1):
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     fixed = lax.stop_gradient(matrix)
-    u = (
-        u if steps else _unit(u, u)
-    )  # the mean of unit vectors, as an average of G's has it, is shorter than 1
+    # Where it is not moved on, u may be an average's: the mean of unit vectors is shorter than 1.
+    u = u if steps else _unit(u, u)
     # Where u is lost on the kernel, power iteration begins anew from its row with the largest number.
     row = jnp.zeros(len(fixed), fixed.dtype).at[jnp.abs(fixed).max(1).argmax()].set(1)
     v = _unit(fixed @ u, row)
