@@ -29,7 +29,7 @@ def spectral_norm(kernel, u, steps: int = 1):
     matrix = kernel.reshape(-1, kernel.shape[-1])
     fixed = lax.stop_gradient(matrix)
     # Where it is not moved on, u may be an average's: the mean of unit vectors is shorter than 1.
-    u = u if steps else _unit(u, u)
+    given, u = u, u if steps else _unit(u, u)
     # Where u is lost on the kernel, power iteration begins anew from its row with the largest number.
     row = jnp.zeros(len(fixed), fixed.dtype).at[jnp.abs(fixed).max(1).argmax()].set(1)
     v = _unit(fixed @ u, row)
@@ -37,7 +37,7 @@ def spectral_norm(kernel, u, steps: int = 1):
         v = _unit(fixed @ u, row) if step else v
         u = _unit(v @ fixed, u)
     value = v @ matrix @ u
-    return kernel / jnp.where((value > 1e-15) & (value < 1e15), value, 1.0), u
+    return kernel / jnp.where((value > 1e-15) & (value < 1e15), value, 1.0), u if steps else given
 
 
 class _Spectral:

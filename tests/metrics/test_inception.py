@@ -140,8 +140,11 @@ def test_features_do_not_depend_on_the_batch_size(weights):
     whole = features(images, weights, level=64)
     assert whole.shape == (5, 64)
     assert whole.dtype == np.float32
-    np.testing.assert_allclose(features(images, weights, level="64", batch_size=2), whole, rtol=1e-5)
+    parts = features(images, weights, level="64", batch_size=2)
+    # Of each image's largest: a feature that is all but 0 is a difference of larger numbers.
+    assert (np.abs(parts - whole) / whole.max(1, keepdims=True)).max() < 1e-6
     np.testing.assert_array_equal(whole[0], whole[4])
+    np.testing.assert_array_equal(parts[0], parts[4])
     assert np.abs(whole[0] - whole[2]).max() > 0.01
 
 
