@@ -51,10 +51,10 @@ class Config:
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.999  # of Adam
     ema_decay: Decay | None = 0.998  # of the generator's average; none in the paper
-    augment: Literal["none", "diff_augment", "ada"] = "none"  # of all that D sees: where data are few
-    augment_p: Chance | None = None  # of each change; if not given 1, and of ada as D knows the real data
-    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada keeps to
-    ada_images: Count = 500_000  # real images within which its probability goes from 0 to 1
+    augment: Literal["none", "diff_augment", "ada", "apa"] = "none"  # of what D sees: where data are few
+    augment_p: Chance | None = None  # of each change; if not given 1, and of ada and apa as D knows the data
+    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada and apa keep to
+    ada_images: Count = 500_000  # real images within which their probability goes from 0 to 1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
     seed: Seed = 0  # of the run's key
 
@@ -77,16 +77,19 @@ def latent(cfg):
 
 
 def augmentation(cfg, axis: str | None) -> Callable | augment.Adaptive | None:
-    """What a config has D see all images through.
+    """What a config has D see images through, or what it has real ones exchanged by.
 
     Raises:
       InputError: if there is a probability and nothing that it is of.
     """
     if cfg.augment == "none" and cfg.augment_p is not None:
-        raise InputError("--augment-p is a probability of --augment diff_augment or ada: give that too")
-    of = {"none": None, "diff_augment": augment.diff_augment, "ada": augment.bgc}[cfg.augment]
-    if cfg.augment == "ada" and cfg.augment_p is None:
-        return augment.Adaptive(of, cfg.batch_size, cfg.ada_target, cfg.ada_images, axis)
+        raise InputError("--augment-p is a probability of --augment diff_augment, ada or apa: give that too")
+    of = {"none": None, "diff_augment": augment.diff_augment, "ada": augment.bgc, "apa": None}[cfg.augment]
+    adaptive = partial(augment.Adaptive, of, cfg.batch_size, cfg.ada_target, axis=axis)
+    if cfg.augment in ("ada", "apa") and cfg.augment_p is None:
+        return adaptive(cfg.ada_images)
+    if cfg.augment == "apa":
+        return adaptive(float("inf"), p=cfg.augment_p)
     return of and partial(of, p=1.0 if cfg.augment_p is None else cfg.augment_p)
 
 

@@ -75,10 +75,10 @@ class Config:
     path_every: Count = 4  # steps of G to one down the path length
     ema_images: Rate = 10_000.0  # in which G's average forgets half
     ema_ramp: Rate = 0.05  # or earlier in this share of all images so far
-    augment: Literal["none", "diff_augment", "ada"] = "none"  # of all that D sees: where data are few
-    augment_p: Chance | None = None  # of each change; if not given 1, and of ada as D knows the real data
-    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada keeps to
-    ada_images: Count = 500_000  # real images within which its probability goes from 0 to 1
+    augment: Literal["none", "diff_augment", "ada", "apa"] = "none"  # of what D sees: where data are few
+    augment_p: Chance | None = None  # of each change; if not given 1, and of ada and apa as D knows the data
+    ada_target: Chance = 0.6  # the mean sign of D's logits of real images that ada and apa keep to
+    ada_images: Count = 500_000  # real images within which their probability goes from 0 to 1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the networks' arithmetic
     seed: Seed = 0  # of the run's key
 

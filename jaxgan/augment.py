@@ -224,6 +224,13 @@ def bgc(key, images, slot, p=1.0):
     return colour_matrix(key, geometry(key, images, slot, p), slot, p)
 
 
+def exchange(key, real, fake, slot, p):
+    """Real data [B, ...], each exchanged with the probability p for the fake ones of its place: D is deceived
+    where it knows the real data too well (APA; Jiang et al. 2021, https://arxiv.org/abs/2111.06849)."""
+    some = random.uniform(fold(key, "exchange"), slot, (1,) * (real.ndim - 1)) < p
+    return jnp.where(some, fake, real)
+
+
 EVERY = 4  # updates of D between two changes of an adaptive probability
 
 
@@ -232,17 +239,24 @@ class Adaptive(NamedTuple):
 
     While the mean of sign(D(x)) over the real images of four updates of D is above the target the
     probability rises, and falls while it is below; it is kept in `state.extra["augment"]`.
+
+    With no `of` nothing is changed, but real data are exchanged for generated ones of other latents (APA).
     """
 
-    of: Callable  # (key, data, slot, p) -> data
+    of: Callable | None  # (key, data, slot, p) -> data
     batch_size: int  # real examples in an update of D, on all devices and in all microbatches
     target: Any = 0.6
     images: Any = 500_000.0  # within which the probability goes from 0 to 1
     axis: str | None = None  # the name of the device axis, if there is one
+    p: Any = 0.0  # before the first step; with infinitely many images, always
 
     def start(self) -> dict:
         """What it carries before the first step."""
-        return {"p": jnp.zeros(()), "signs": jnp.zeros(()), "updates": jnp.zeros((), jnp.int32)}
+        return {
+            "p": jnp.asarray(self.p, jnp.float32),
+            "signs": jnp.zeros(()),
+            "updates": jnp.zeros((), jnp.int32),
+        }
 
     def carry(self, carried: dict, real_logits) -> dict:
         """What it carries after an update of D, whose logits of real data it has."""

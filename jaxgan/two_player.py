@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import lax
 
 from jaxgan import terms
-from jaxgan.augment import Adaptive
+from jaxgan.augment import Adaptive, exchange
 from jaxgan.config import InputError
 from jaxgan.game import GAN
 from jaxgan.losses.adversarial import AdversarialLoss, accuracy
@@ -150,7 +150,8 @@ def two_player(
       augment: (key, data, slot) -> data, such as `jaxgan.augment.diff_augment`: what is done in training to
         all that D sees, real and fake, in both steps, and under its penalties. In an update the passes of D
         have the same draws for a slot, so that a penalty compares alike with alike. Of an
-        `augment.Adaptive` the probability is a figure of D's, `augment`.
+        `augment.Adaptive` the probability is a figure of D's, `augment`; where it exchanges real data for
+        generated ones, these are the real data of both losses and of their terms.
 
     Raises:
       InputError: if a packed D were to be given a condition or augmented data, two terms carry something by
@@ -170,6 +171,7 @@ def two_player(
         raise InputError(f"latent is a function (key, slot) -> z, not {kind_of(latent)}")
     loss, d_terms, g_terms = terms.of_step(loss), terms.named(d_terms), terms.named(g_terms)
     adaptive = isinstance(augment, Adaptive)
+    deceives = adaptive and augment.of is None
     figures = {"loss", *FIGURES, *(["augment"] if adaptive else [])}
     if taken := figures & set(d_terms) | {"loss"} & set(g_terms):
         raise InputError(f"a term is named {min(taken)!r}, as another figure is: give it another name")
@@ -229,9 +231,18 @@ def two_player(
 
     def augmented(x, state, batch, key):
         given = fold(key, "augment"), x, _entry(batch, "slot")
-        if adaptive:
-            return augment.of(*given, state.extra["augment"]["p"])
-        return x if augment is None else augment(*given)
+        if augment is None or deceives:
+            return x
+        return augment.of(*given, state.extra["augment"]["p"]) if adaptive else augment(*given)
+
+    def shown(real, state, batch, key):
+        """The real data, or those that some are exchanged for."""
+        if not deceives:
+            return real
+        key = fold(key, "pseudo")
+        pseudo, _, _ = generated(state.g.params, state, drawn(key, batch), batch, key)
+        given = real, lax.stop_gradient(pseudo), batch["slot"]
+        return exchange(key, *given, state.extra["augment"]["p"])
 
     def judged(params, stats, x, state, batch, key, name):
         """D in training mode: (logits, what else it says, its new stats)."""
@@ -256,7 +267,7 @@ def two_player(
     def d_loss(params, state, batch, key):
         z = drawn(key, batch)
         fake, _, _ = generated(state.g.params, state, z, batch, key)
-        real, fake = packed(data(batch, fake)), packed(fake)
+        real, fake = packed(shown(data(batch, fake), state, batch, key)), packed(fake)
         real_logits, of_real, stats = judged(params, state.d.stats, real, state, batch, key, "real")
         fake_logits, of_fake, stats = judged(params, stats, fake, state, batch, key, "fake")
         right = partial(accuracy, chance=loss.chance)
@@ -282,7 +293,7 @@ def two_player(
         z = drawn(key, batch)
         generate = lambda z, **more: generated(params, state, z, batch, key, **more)  # noqa: E731
         fake, of_g, stats = generate(z)
-        real = data(batch, fake)
+        real = shown(data(batch, fake), state, batch, key)
 
         def judge(x, name):
             return judged(state.d.params, state.d.stats, packed(x), state, batch, key, name)

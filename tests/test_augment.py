@@ -5,11 +5,16 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen as nn
 from scipy import ndimage
 
-from jaxgan import augment
+from jaxgan import augment, random, steps
 from jaxgan.config import InputError
+from jaxgan.game import Optimizers
+from jaxgan.losses.adversarial import non_saturating
+from jaxgan.two_player import two_player
 
 N, S = 4000, 8
 SLOT = jnp.arange(N)
@@ -167,6 +172,58 @@ def test_colours_are_turned_about_grey(images, key):
     alone = np.asarray(augment.colour_matrix(key, images[..., :1], SLOT))[..., 0]
     wanted = factor[:, None, None] * (x[..., 0] + light[:, None, None])
     np.testing.assert_allclose(alone, wanted, atol=2e-3)
+
+
+def test_real_data_are_exchanged_in_a_share_of_the_slots(key):
+    real, fake = jnp.zeros((N, 2, 3)), jnp.ones((N, 2, 3))
+    found = np.asarray(augment.exchange(key, real, fake, SLOT, 0.3))
+    assert (found == found[:, :1, :1]).all()
+    assert found.mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / N))
+    np.testing.assert_array_equal(augment.exchange(key, real[:7], fake[:7], SLOT[5:12], 0.3), found[5:12])
+    np.testing.assert_array_equal(augment.exchange(key, real, fake, SLOT, 0.0), real)
+
+
+class Flat(nn.Module):
+    """G makes images of one level, z's first number; D's logit is the mean level."""
+
+    makes: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        scale = self.param("scale", nn.initializers.ones, ())
+        level = jnp.broadcast_to(x[:, :1, None, None], (len(x), 4, 4, 1)) if self.makes else x.mean((1, 2, 3))
+        return scale * level
+
+
+# D is sure of all that is real, and so half of it is exchanged after four updates of 64 images; then of half.
+@pytest.mark.parametrize(("p", "after"), [(0.0, [0, 0]), (1.0, [1, 1]), (None, [0.5, 0])])
+def test_d_is_deceived_by_other_fakes(p, after, key):
+    """In D's loss and its terms and in G's; by others than those that it is to tell from real ones."""
+    kept = {"images": np.inf, "p": p}
+    adaptive = augment.Adaptive(None, 64, **({"images": 512.0} if p is None else kept))
+    real = lambda seen: seen.real.mean((1, 2, 3))  # noqa: E731
+    same = lambda seen: (seen.real == seen.fake).mean((1, 2, 3))  # noqa: E731
+    gan = two_player(
+        Flat(makes=True),
+        Flat(),
+        loss=non_saturating,
+        latent=partial(random.normal, shape=(2,)),
+        d_terms={"real": real, "same": same},
+        g_terms={"real": real},
+        augment=adaptive,
+    )
+    batch = {"image": jnp.full((64, 4, 4, 1), 100.0), "slot": jnp.arange(64)}
+    state = steps.create_state(gan, Optimizers(optax.sgd(0.1), optax.sgd(0.1)), key, batch)
+    _, (_, of_d) = gan.d_loss(state.d.params, state, batch, key)
+    _, (_, of_g) = gan.g_loss(state.g.params, state, batch, key)
+    for found in (of_d["real"], of_g["real"]):
+        assert found == 100 if not p else abs(found) < 1
+    assert of_d["same"] == 0
+    found = []
+    for _ in range(8):
+        _, (state, _) = gan.d_loss(state.d.params, state, batch, key)
+        found.append(float(state.extra["augment"]["p"]))
+    assert found[3::4] == after
 
 
 def test_the_probability_follows_the_signs():

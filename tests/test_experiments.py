@@ -280,7 +280,8 @@ def test_infogans_codes_are_read_off_the_latent_and_reach_both_players(key):
 REFUSES = {"pacgan": "pack: ", "vae": "--augment: "}
 
 
-def test_augmentation_is_heeded_or_refused():
+@pytest.mark.parametrize("by", ["ada", "apa"])
+def test_augmentation_is_heeded_or_refused(by):
     """A flag that is taken and does nothing would be silent."""
     example = steps.with_slots(load("digits", image_size=8).example(8))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
@@ -289,7 +290,7 @@ def test_augmentation_is_heeded_or_refused():
         module = importlib.import_module(f"experiments.{name}")
         if not any(f.name == "augment" for f in fields(module.Config)):
             continue
-        cfg, seen = _small(module, augment="ada"), seen + 1
+        cfg, seen = _small(module, augment=by), seen + 1
         if name in REFUSES:
             with pytest.raises(InputError, match=REFUSES[name]):
                 module.make(cfg)

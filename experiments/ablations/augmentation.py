@@ -1,4 +1,4 @@
-"""What D sees of little data: as it is, augmented with the fakes, by ADA, or the real images alone augmented.
+"""What D sees of little data: as it is, augmented with the fakes, by ADA or APA, or the real alone augmented.
 
     python -m experiments.ablations.augmentation --data tfds:fashion_mnist
 
@@ -41,8 +41,8 @@ class Config(dcgan.Config):
     image_size: Count = 32  # 8, 16, 32, 64 or 128 pixels
     width: Count = 32  # channels next to the image, doubled at each level inward
     steps: Count = 5000  # generator updates
-    seen: Literal["plain", "diff_augment", "ada", "real_alone"] = "plain"  # what D sees
-    ada_images: Count = 100_000  # real images within which ada's probability goes from 0 to 1
+    seen: Literal["plain", "diff_augment", "ada", "apa", "real_alone"] = "plain"  # what D sees
+    ada_images: Count = 100_000  # real images within which the probability of ada and apa goes from 0 to 1
 
 
 def load(cfg, data_dir: str | None) -> Dataset:
@@ -83,7 +83,7 @@ def batches(cfg, draw):
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
-    by = cfg.seen if cfg.seen in ("diff_augment", "ada") else "none"
+    by = cfg.seen if cfg.seen in ("diff_augment", "ada", "apa") else "none"
     return dcgan.make(replace(cfg, augment=by), axis)
 
 
@@ -91,5 +91,5 @@ if __name__ == "__main__":
     from experiments.ablations import augmentation  # by its own name, as runs know it
 
     loop = Loop(sample_every=0, evaluate_every=0, checkpoint_every=1000)
-    grid = {"seen": ["plain", "diff_augment", "ada", "real_alone"]}
+    grid = {"seen": ["plain", "diff_augment", "ada", "apa", "real_alone"]}
     sweeps.main(augmentation, augmentation.Config(), grid, loop, sweeps.Options(baseline="seen=plain"))
