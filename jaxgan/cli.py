@@ -96,6 +96,19 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Explore:
+    """Look into a run's latent space: a film of walks, truncation, styles mixed, directions, path lengths."""
+
+    run: Folder  # the run's folder
+    out: Path = Path("explored")  # a folder of pictures, walk.gif, and figures.json where there are styles
+    n: Count = 8  # latents to look at
+    seed: Seed = 0  # of them
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    label: str | None = None  # the name of the class to ask for; each in turn if not given
+    trust: bool = False  # run the code that came with the run; you have read it
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Score a run's checkpoints, or other samples beside the run's data; or one data set beside another."""
 
@@ -355,6 +368,27 @@ def project_given(args: Project) -> None:
     print(f"{len(images)} images, mean distance {found.distance.mean():.3g}, in {args.out}")
 
 
+def explore_run(args: Explore) -> None:
+    """`jaxgan explore`."""
+    import jax
+
+    from jaxgan import explorer, sampling
+
+    check(args)
+    which = _which(args.checkpoint)
+    _opened(args.run, args.trust)
+    generator = sampling.load(args.run, which)
+    if args.label is not None and generator.gan.condition is None:
+        raise InputError("--label: this generator takes no label")
+    found = explorer.explore(generator, jax.random.key(args.seed), args.n, args.label)
+    try:
+        names = explorer.write(args.out, found)
+    except OSError as e:
+        raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
+    told = "".join(f"\n{name}: {value:.4g}" for name, value in found.figures.items())
+    print(f"{', '.join(names)} of step {generator.step} in {args.out}{told}")
+
+
 def report_run(args: Report) -> None:
     """`jaxgan report`."""
     from jaxgan import report
@@ -611,6 +645,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "sample": (Sample, sample),
         "translate": (Translate, translate_given),
         "project": (Project, project_given),
+        "explore": (Explore, explore_run),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),
         "report": (Report, report_run),

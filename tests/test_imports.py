@@ -43,7 +43,7 @@ ORDER = [
     ["sampling"],
     ["averages"],
     ["translate"],
-    ["projector"],
+    ["explorer", "projector"],
     ["evaluate"],
     ["statistics"],
     ["results"],
