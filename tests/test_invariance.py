@@ -44,6 +44,7 @@ DCGAN = "--image-size 16 --width 16 --recipe paper --batch-size 16"
 # At a rate at which a hundred steps are no chaos yet, on images without flat parts: instance normalisation
 # magnifies the rounding of those.
 CYCLEGAN = "--data BOTH --image-size 16 --g-width 8 --d-width 8 --batch-size 8 --held-out 100 --lr 2e-5"
+STYLEGAN2 = "--image-size 16 --width 4 --most 16 --latent 16 --styles 16 --batch-size 32"
 LOOP = "--steps 100 --chunk 25 --sample-every 0 --evaluate-every 0 --checkpoint-every 0"
 
 
@@ -76,22 +77,26 @@ def _start(copy, experiment: str, flags: str, devices: int, how: str = "whole"):
     return place, subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=3600)
 
 
-def _run(copy, experiment: str, flags: str, devices: int) -> tuple[np.ndarray, list[float]]:
-    """The parameters after a hundred steps, one after another, and D's loss in each row of the figures."""
+def _run(copy, experiment: str, flags: str, devices: int) -> tuple[list[np.ndarray], list[float]]:
+    """The parameters after a hundred steps, and D's loss in each row of the figures."""
     place, done = _start(copy, experiment, flags, devices)
     assert done.returncode == 0, done.stderr[-3000:]
     losses = [row["d/loss"] for row in records.rows(place / "runs" / experiment / "a") if "d/loss" in row]
     with np.load(place / "state.npz") as found:
-        return np.concatenate([np.ravel(found[key]) for key in found.files]), losses
+        return [found[key] for key in found.files], losses
 
 
 def _distance(a, b) -> float:
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+    """Of the parameter that is furthest from its like, in its size. A bias before an instance normalisation
+    has no gradient but rounding's, and is left out."""
+    size = np.linalg.norm
+    return max(size(x - y) / size(y) for x, y in zip(a, b, strict=True) if size(y) > 1e-8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("experiment", "flags", "bound"), [("dcgan", DCGAN, 1e-12), ("cyclegan", CYCLEGAN, 1e-8)]
+    ("experiment", "flags", "bound"),
+    [("dcgan", DCGAN, 1e-12), ("cyclegan", CYCLEGAN, 1e-11), ("stylegan2", STYLEGAN2, 1e-11)],
 )
 def test_devices_train_the_model_of_one(copy, experiment, flags, bound):
     """Where means over devices are forgotten their states differ, which is noticed."""
