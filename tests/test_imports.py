@@ -14,6 +14,7 @@ ROOT = Path(jaxgan.__file__).parent
 ORDER = [
     ["config", "cache"],
     ["signals"],
+    ["torch_weights"],
     ["memory", "records", "origin", "recipes"],
     ["game"],
     ["random"],

@@ -35,6 +35,7 @@ from jaxgan import (
     report,
     run,
     sweeps,
+    torch_weights,
     train,
     translate,
 )
@@ -43,7 +44,7 @@ from jaxgan.data import domains as two_domains
 from jaxgan.data import files, load, sources
 from jaxgan.data import pairs as paired
 from jaxgan.kinds import Panel, Shares
-from jaxgan.metrics import judge, reference, torch_weights
+from jaxgan.metrics import judge, reference
 from jaxgan.metrics.features import RAW
 from jaxgan.metrics.score import Protocol, Score, to_record
 from jaxgan.results import Outcome, Results, Row

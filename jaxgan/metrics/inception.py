@@ -31,9 +31,8 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from tqdm import tqdm
 
-from jaxgan import cache
+from jaxgan import cache, torch_weights
 from jaxgan.config import InputError, one_of
-from jaxgan.metrics import torch_weights
 from jaxgan.metrics.resize import RESIZES, resized, scaled
 from jaxgan.nn.conv import Conv
 

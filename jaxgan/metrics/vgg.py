@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgan import torch_weights
 from jaxgan.config import InputError
-from jaxgan.metrics import torch_weights
 from jaxgan.nn.conv import conv
 
 # Convolutions of each block, with their channels; a max pool comes after each block.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from jaxgan import torch_weights
 from jaxgan.config import InputError
-from jaxgan.metrics import torch_weights, vgg
+from jaxgan.metrics import vgg
 
 BLOCKS = ((2, 3), (4, 4), (5, 5, 5, 5), (6, 6, 6, 6), (7, 7, 7, 7))
 

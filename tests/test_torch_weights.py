@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgan.config import InputError
-from jaxgan.metrics.torch_weights import read
+from jaxgan.torch_weights import load, read
 
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
 FLOATS = np.arange(6, dtype=np.float32)
@@ -168,3 +168,18 @@ def test_what_pytorch_saves(as_zip):
     torch.save(layer, file, _use_new_zipfile_serialization=as_zip)
     with pytest.raises(InputError, match="holds torch.nn"):
         read(file.getvalue(), "x.pth")
+
+
+def test_what_pickle_saves():
+    """Storages are files of the older format within the pickle."""
+    torch = pytest.importorskip("torch")
+    x = torch.arange(12.0).reshape(3, 4)
+    saved = {"of": [x, x.T, torch.nn.Parameter(x[1:])], "n": (1, 2.5, None, "a"), "scalar": np.float64(0.1)}
+    for protocol in (3, 4, 5):
+        content = pickle.dumps(saved, protocol)
+        found = load(content, "x.pkl", lambda what: "leave it")
+        assert (found["n"], found["scalar"]) == (saved["n"], 0.1)
+        for tensor, expected in zip(found["of"], saved["of"], strict=True):
+            np.testing.assert_array_equal(tensor.array(), expected.detach().numpy(), strict=True)
+        with pytest.raises(InputError, match="not a file of PyTorch's"):
+            read(content, "x.pkl")
