@@ -30,6 +30,11 @@ def _leaky(x):
     return math.sqrt(2) * nn.leaky_relu(x, 0.2)
 
 
+def _clamped(x, most: float | None):
+    """x in [-most, most]; None leaves it as it is."""
+    return x if most is None else jnp.clip(x, -most, most)
+
+
 def _sizes(image_size: int) -> list[int]:
     """4, 8, ... to the image's.
 
@@ -109,6 +114,7 @@ class StyledConv(nn.Module):
     double: bool = False
     norm: Literal["demodulation", "adain"] = "demodulation"
     form: Form = "scaled"
+    clamp: float | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -126,7 +132,7 @@ class StyledConv(nn.Module):
         if noise is not None:
             y = y + (self.param("strength", nn.initializers.zeros, ()) * noise).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        y = _leaky(y + bias[None, None, None])
+        y = _clamped(_leaky(y + bias[None, None, None]), self.clamp)
         if self.norm == "adain":
             scale, shift = jnp.split(_style(2 * self.features, 0.0, "style", self.dtype)(w), 2, -1)
             y = instance_norm(y) * (1 + scale)[:, None, None] + shift[:, None, None]
@@ -137,6 +143,7 @@ class Colours(nn.Module):
     """x [B, H, W, C], w [B, styles] -> f32[B, H, W, channels]: a 1x1 convolution, modulated alone."""
 
     channels: int
+    clamp: float | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -146,7 +153,7 @@ class Colours(nn.Module):
         style = _style(features, 1.0, "style", self.dtype)(w.astype(self.dtype)) / math.sqrt(features)
         y = modulated_conv(x, kernel.astype(self.dtype), style, demodulate=False)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        return y.astype(jnp.float32) + bias[None, None, None]
+        return _clamped(y.astype(jnp.float32) + bias[None, None, None], self.clamp)
 
 
 def _of_layers(sizes: list[int]) -> list[int]:
@@ -174,6 +181,7 @@ class Synthesis(nn.Module):
     noise: bool = True
     norm: Literal["demodulation", "adain"] = "demodulation"
     form: Form = "scaled"
+    clamp: float | None = None
     dtype: jnp.dtype = jnp.float32
 
     def _noise(self, sizes: list[int], drawing) -> list:
@@ -199,7 +207,8 @@ class Synthesis(nn.Module):
         features = partial(_features, self.width, self.most, self.image_size)
         constant = self.param("constant", nn.initializers.normal(1.0), (4, 4, features(4)))
         x = jnp.broadcast_to(constant.astype(self.dtype), (len(w), *constant.shape))
-        conv = partial(StyledConv, norm=self.norm, form=self.form, dtype=self.dtype)
+        own = dict(clamp=self.clamp, dtype=self.dtype)
+        conv = partial(StyledConv, norm=self.norm, form=self.form, **own)
         noise = self._noise(_of_layers(sizes), drawing) if self.noise else [None] * (n - 1)
         image, layer = None, 0
         for size in sizes:
@@ -208,7 +217,7 @@ class Synthesis(nn.Module):
                 x = of(x, w[:, layer], noise[layer])
                 layer += 1
             # Colours share the w of the layer after: the last are the only ones with one of their own.
-            added = Colours(self.channels, self.dtype, name=f"colours{size}")(x, w[:, layer])
+            added = Colours(self.channels, **own, name=f"colours{size}")(x, w[:, layer])
             image = added if image is None else double(image) + added
         return image
 
@@ -231,6 +240,7 @@ class Generator(nn.Module):
       mixing: the probability of a second z in training; None: there is none.
       psi: of truncation; or one number for each layer.
       average_decay: of the running average of w.
+      clamp: cuts what each layer gives to [-clamp, clamp], as the authors' code does for float16; None: not.
     """
 
     image_size: int
@@ -246,6 +256,7 @@ class Generator(nn.Module):
     average_decay: float = 0.998
     norm: Literal["demodulation", "adain"] = "demodulation"
     form: Form = "scaled"
+    clamp: float | None = None
     dtype: jnp.dtype = jnp.float32
     axis: str | None = None
 
@@ -259,6 +270,7 @@ class Generator(nn.Module):
             self.noise,
             self.norm,
             self.form,
+            self.clamp,
             self.dtype,
         )
         self.average = self.variable("average", "w", jnp.zeros, (self.styles,))
