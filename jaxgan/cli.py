@@ -51,7 +51,7 @@ class Sweep:
 class Sample:
     """Draw samples from a run's generator, its average where one was kept."""
 
-    run: Folder  # the run's folder
+    run: Folder  # the run's folder, or a file of a published StyleGAN2
     n: Count = 64  # how many; with --interpolate, how many paths
     out: Path | None = (
         None  # a file whose ending the kind of data can write; samples and the first such if not given
@@ -59,7 +59,8 @@ class Sample:
     seed: Seed = 0  # of the latents
     checkpoint: str = "last"  # last, best (of the watched score), or a step
     label: str | None = None  # the name of the class to ask for; each in turn, a column each, if not given
-    psi: float | None = None  # truncation: latents with |z| < psi alone
+    psi: float | None = None
+    """truncation: latents with |z| < psi alone; of a published StyleGAN2 all, and w by psi from its mean"""
     interpolate: Natural = 0  # samples on each path between two latents; 0: no paths
     trust: bool = False  # run the code that came with the run; you have read it
 
@@ -83,7 +84,7 @@ class Translate:
 class Project:
     """Find the latents whose samples are nearest to images of your own, by a run's generator."""
 
-    run: Folder  # the run's folder
+    run: Folder  # the run's folder, or a file of a published StyleGAN2
     input: Folder  # an image, a folder of them, or an npz file with `image` uint8[N, H, W, C], of its size
     out: Path = Path("found.png")  # a .png of each image beside what was found, or a .npz with the latents
     space: Literal["z", "w", "w+"] | None = None
@@ -166,7 +167,7 @@ class Report:
 class Export:
     """Write a run's generator, its average where one was kept, as a file that is used without jaxgan."""
 
-    run: Folder  # the run's folder
+    run: Folder  # the run's folder, or a file of a published StyleGAN2
     to: Literal["jax", "safetensors"] = "jax"
     """jax: a function of z and condition with its weights, for jax.export.deserialize; safetensors: the
     weights by their names"""
@@ -284,6 +285,31 @@ def _opened(path: Path, trust: bool) -> dict:
     return record
 
 
+def _published(path: Path, which: str | int, **options):
+    """The generator of a file."""
+    from jaxgan import published
+
+    if which != "last":
+        raise InputError(f"--checkpoint is of a run; {path} is a file")
+    cache.keep_compilations()
+    return published.load(path, **options)
+
+
+def _generator(path: Path, which: str | int, trust: bool):
+    """The generator of a run or a file."""
+    from jaxgan import sampling
+
+    if path.is_file():
+        return _published(path, which)
+    _opened(path, trust)
+    return sampling.load(path, which)
+
+
+def _named(generator, path: Path) -> str:
+    """Which generator it is, in words."""
+    return path.name if path.is_file() else f"step {generator.step}"
+
+
 def sample(args: Sample) -> None:
     """`jaxgan sample`."""
     import jax
@@ -292,15 +318,19 @@ def sample(args: Sample) -> None:
     from jaxgan.kinds import Made
 
     check(args)
-    which = _which(args.checkpoint)
-    if args.interpolate and args.psi is not None:
+    which, psi = _which(args.checkpoint), args.psi
+    if args.interpolate and psi is not None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
-    record = _opened(args.run, args.trust)
-    writers = run.method(record, args.run)[0].kind.write
+    if args.run.is_file():
+        generator, psi = _published(args.run, which, psi=1.0 if psi is None else psi), None
+        writers = generator.kind.write
+    else:
+        generator, record = None, _opened(args.run, args.trust)
+        writers = run.method(record, args.run)[0].kind.write
     out = args.out or Path(f"samples{next(iter(writers))}")
     if out.suffix not in writers:
         raise InputError(f"--out {out}: a name ending in {' or '.join(writers)}")
-    generator = sampling.load(args.run, which)
+    generator = generator or sampling.load(args.run, which)
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
     key = jax.random.key(args.seed)
@@ -312,13 +342,13 @@ def sample(args: Sample) -> None:
     else:
         if asked is not None and args.label is None:
             columns = len(next(iter(generator.asked.values())))
-        made = generator.made(key, args.n, asked, args.psi)
+        made = generator.made(key, args.n, asked, psi)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         writers[out.suffix](out, made, generator.facts, columns)
     except OSError as e:
         raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
-    print(f"{len(made.samples)} samples of step {generator.step} in {out}")
+    print(f"{len(made.samples)} samples of {_named(generator, args.run)} in {out}")
 
 
 def translate_given(args: Translate) -> None:
@@ -344,7 +374,7 @@ def project_given(args: Project) -> None:
     """`jaxgan project`."""
     import jax
 
-    from jaxgan import projector, sampling, translate
+    from jaxgan import projector, translate
 
     check(args)
     which = _which(args.checkpoint)
@@ -352,9 +382,8 @@ def project_given(args: Project) -> None:
         raise InputError(f"--out {args.out}: a name ending in {' or '.join(projector.WRITE)}")
     if args.out.resolve() == args.input.resolve():
         raise InputError(f"--out {args.out} is the input itself; name another file")
-    _opened(args.run, args.trust)
-    source = translate.read(args.input, args.run)
-    generator = sampling.load(args.run, which)
+    generator = _generator(args.run, which, args.trust)
+    source = translate.read(args.input, None if args.run.is_file() else args.run)
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
     images = projector.fitted(generator, source)
@@ -404,15 +433,13 @@ def report_run(args: Report) -> None:
 
 def export_run(args: Export) -> None:
     """`jaxgan export`."""
-    from jaxgan import export, sampling
+    from jaxgan import export
 
     check(args)
-    which = _which(args.checkpoint)
-    _opened(args.run, args.trust)
-    generator = sampling.load(args.run, which)
+    generator = _generator(args.run, _which(args.checkpoint), args.trust)
     out = args.out or Path(f"generator{export.FORMATS[args.to]}")
     lines = export.write(generator, args.to, out)
-    print("\n".join([f"generator of step {generator.step} in {out}", *lines]))
+    print("\n".join([f"generator of {_named(generator, args.run)} in {out}", *lines]))
 
 
 def resume(args: Resume) -> None:

@@ -40,13 +40,13 @@ def _opened(path: Path, maps: bool) -> tuple[np.ndarray, np.ndarray | None]:
     return shown.reshape(*shown.shape[:2], -1), hole
 
 
-def read(path: Path, run: Path) -> Source:
+def read(path: Path, run: Path | None) -> Source:
     """The images of a file or a folder, or label maps, if a run's generator is given these.
 
     Raises:
       InputError: if there are none, or one cannot be read.
     """
-    maps = "labels" in records.read(run)["data"]["facts"]
+    maps = run is not None and "labels" in records.read(run)["data"]["facts"]
     if path.is_dir():
         found, _ = files.found(path)
         images, holes = zip(*(_opened(file, maps) for file in found), strict=True)

@@ -42,6 +42,7 @@ ORDER = [
     ["standing"],
     ["run"],
     ["sampling"],
+    ["published"],
     ["averages"],
     ["translate"],
     ["explorer", "projector"],
