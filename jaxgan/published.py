@@ -67,7 +67,7 @@ def _advice(what: str) -> str:
             "it is of TensorFlow; `python legacy.py --source FILE --dest NEW.pkl` in stylegan2-ada-pytorch "
             "converts StyleGAN2's"
         )
-    if not what:
+    if not what or " " in what:  # nothing that has a name
         return _FORMS
     return (
         "nothing of the file was run; if you trust it, torch.save(G_ema.state_dict(), 'G.pt') where it is at "
@@ -105,13 +105,14 @@ def _taken_apart(network: Object) -> _Network:
     def walk(part, at: str):
         if not isinstance(part, Object) or next(parts) > _MOST or at.count(".") > _DEPTH:
             raise _Other(f"has a part {at[:-1]!r} that is none of StyleGAN2's")
-        state = part.state
-        for name in ("_parameters", "_buffers"):
-            own = {str(k): x for k, x in dict(state.get(name, {})).items() if x is not None}
-            arrays.update({at + k: x for k, x in own.items()})
-        facts.update({f"{at}{k}": x for k, x in state.items()})
-        for name, inner in dict(state.get("_modules", {})).items():
-            walk(inner, f"{at}{name}.")
+        parameters, buffers, inner = (part.state.get(k, {}) for k in ("_parameters", "_buffers", "_modules"))
+        if not all(isinstance(own, dict) for own in (parameters, buffers, inner)):
+            raise _Other(f"has a part {at[:-1]!r} that is no network's")
+        own = {**parameters, **buffers}
+        arrays.update({f"{at}{k}": x for k, x in own.items() if x is not None})
+        facts.update({f"{at}{k}": x for k, x in part.state.items()})
+        for name, x in inner.items():
+            walk(x, f"{at}{name}.")
 
     walk(network, "")
     return _Network(arrays, facts)
@@ -130,7 +131,7 @@ def _network(found, key: str) -> _Network:
     for kind in (Object, Mapping):
         if networks := [str(k) for k, x in found.items() if isinstance(x, kind)]:
             raise _Other(f"has no {key!r}, but {', '.join(networks)}")
-    return _Network(found, None)
+    return _Network({str(k): x for k, x in found.items()}, None)
 
 
 def _shape(network: _Network, name: str, axes: int) -> tuple[int, ...]:
@@ -194,7 +195,9 @@ def _check(network: _Network) -> None:
         layer = re.fullmatch(r"(?:mapping\.fc\d+|synthesis\.b\d+\.conv[01])\.activation", name)
         if layer and x != "lrelu":
             raise _Other(f"has the activation {x!r}, not lrelu")
-        if re.fullmatch(r"mapping\.fc\d+\.bias_gain", name) and not math.isclose(x, 0.01):
+        if re.fullmatch(r"mapping\.fc\d+\.bias_gain", name) and not (
+            isinstance(x, float) and math.isclose(x, 0.01)
+        ):
             raise _Other(f"has a mapping that learns {x} times as fast, not 0.01 times")
 
 
@@ -210,10 +213,13 @@ def _clamp(network: _Network, path: Path, given: float | None) -> float | None:
         )
         return None
     layers = r"synthesis\.b\d+\.(?:conv[01]|torgb)\.conv_clamp"
-    found = {x for name, x in network.facts.items() if re.fullmatch(layers, name)}
-    if len(found) > 1:
-        raise _Other(f"has several conv_clamp: {', '.join(map(str, found))}")
-    return next(iter(found), None)
+    found = [x for name, x in network.facts.items() if re.fullmatch(layers, name)]
+    clamp = found[0] if found else None
+    if any(x != clamp for x in found):
+        raise _Other(f"has layers that are cut off at different places, {found}")
+    if clamp is not None and not (isinstance(clamp, int | float) and clamp > 0):
+        raise _Other(f"has a conv_clamp {clamp!r}, which is no number above 0")
+    return clamp
 
 
 _AS_IT_IS, _DENSE, _CONV, _CONSTANT = (0,), (1, 0), (2, 3, 1, 0), (1, 2, 0)
@@ -344,9 +350,11 @@ def load(
       psi: of w's distance from its mean in samples, or one number for each layer.
 
     Raises:
-      InputError: as `stylegan2`.
+      InputError: as `stylegan2`, and if psi is something else.
     """
     generator, variables, latent = stylegan2(path, key, clamp=clamp)
+    if np.shape(psi) not in ((), (generator.layers,)) or not np.isfinite(psi).all():
+        raise InputError(f"psi is a finite number, or {generator.layers} of them, not {psi}")
     generator = generator.clone(psi=psi)
 
     def sample(variables, z, *label):

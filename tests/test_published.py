@@ -324,7 +324,10 @@ def test_where_layers_are_cut_off(read, told):
     with pytest.warns(UserWarning, match="tells no conv_clamp"):
         assert read(_npz(arrays)).generator.clamp is None
     several = _pkl(arrays, 8.0, {"synthesis.b4.conv1.conv_clamp": 4.0})
-    assert told(several).startswith("has several conv_clamp: ")
+    assert told(several) == "has layers that are cut off at different places, [4.0, 8.0, 8.0, 8.0, 8.0]"
+    for clamp in (0.0, "256", float("nan")):
+        with_clamp = _pkl(arrays, clamp)
+        assert told(with_clamp).startswith(("has a conv_clamp ", "has layers that are cut off"))
 
 
 def test_which_network(read, told):
@@ -456,6 +459,10 @@ BOX = np.full((4, 4), 1 / 16, np.float32)
         ("has [8, 8, 4, 1] channels, which", _npz(_state(32, 1, (8, 8, 4, 1), None, 1))),
         ("has the activation 'relu'", _pkl(_state(*PLAIN), more={"mapping.fc0.activation": "relu"})),
         ("has a mapping that learns 1.0 times", _pkl(_state(*PLAIN), more={"mapping.fc1.bias_gain": 1.0})),
+        ("has a mapping that learns 0.01 times", _pkl(_state(*PLAIN), more={"mapping.fc1.bias_gain": "0.01"})),
+        ("has a part '' that is no network's", _dump(_object("Generator", {"_parameters": 3}))),
+        ("has a part 'a' that is none of", _dump(_object("Generator", {"_modules": {"a": 3}}))),
+        ("has '1', which is no array: give a .pkl", _dump({1: 2})),
         ("holds no network: give a .pkl", _dump(3)),
         ("holds no network: give a .pkl", _dump((1, {}))),
         ("has 'a', which is no array: give a .pkl", _dump({"a": 1})),
@@ -487,6 +494,13 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("published") / "g.pkl"
     path.write_bytes(_pkl(_state(8, 3, (4, 4), 3, 1)))
     return path
+
+
+def test_psi_is_one_number_or_one_of_each_layer(file):
+    assert published.load(file, psi=(0.5,) * 4).config.psi == (0.5,) * 4
+    for psi in (np.nan, (0.5,) * 3, np.inf):
+        with pytest.raises(InputError, match="psi is a finite number, or 4 of them, not "):
+            published.load(file, psi=psi)
 
 
 def test_its_samples(file):
