@@ -195,9 +195,8 @@ def _check(network: _Network) -> None:
         layer = re.fullmatch(r"(?:mapping\.fc\d+|synthesis\.b\d+\.conv[01])\.activation", name)
         if layer and x != "lrelu":
             raise _Other(f"has the activation {x!r}, not lrelu")
-        if re.fullmatch(r"mapping\.fc\d+\.bias_gain", name) and not (
-            isinstance(x, float) and math.isclose(x, 0.01)
-        ):
+        slow = isinstance(x, float) and math.isclose(x, 0.01)
+        if re.fullmatch(r"mapping\.fc\d+\.bias_gain", name) and not slow:
             raise _Other(f"has a mapping that learns {x} times as fast, not 0.01 times")
 
 
