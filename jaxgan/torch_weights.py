@@ -165,8 +165,6 @@ class _Embedding(_Unpickler):
         raise ValueError("not of a plain pickle")
 
     def _embedded(self, content: bytes) -> _Storage:
-        if not content.startswith(_LEGACY):
-            raise ValueError("not a storage")
         found, of = _legacy(content)
         storage = found._replace(key=len(self.flats))
         self.flats[storage.key] = of.flats[found.key]
