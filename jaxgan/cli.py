@@ -100,7 +100,7 @@ class Project:
 class Explore:
     """Look into a run's latent space: a film of walks, truncation, styles mixed, directions, path lengths."""
 
-    run: Folder  # the run's folder
+    run: Folder  # the run's folder, or a file of a published StyleGAN2
     out: Path = Path("explored")  # a folder of pictures, walk.gif, and figures.json where there are styles
     n: Count = 8  # latents to look at
     seed: Seed = 0  # of them
@@ -401,12 +401,10 @@ def explore_run(args: Explore) -> None:
     """`jaxgan explore`."""
     import jax
 
-    from jaxgan import explorer, sampling
+    from jaxgan import explorer
 
     check(args)
-    which = _which(args.checkpoint)
-    _opened(args.run, args.trust)
-    generator = sampling.load(args.run, which)
+    generator = _generator(args.run, _which(args.checkpoint), args.trust)
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
     found = explorer.explore(generator, jax.random.key(args.seed), args.n, args.label)
@@ -415,7 +413,7 @@ def explore_run(args: Explore) -> None:
     except OSError as e:
         raise InputError(f"--out {args.out} cannot be written ({e.strerror})") from None
     told = "".join(f"\n{name}: {value:.4g}" for name, value in found.figures.items())
-    print(f"{', '.join(names)} of step {generator.step} in {args.out}{told}")
+    print(f"{', '.join(names)} of {_named(generator, args.run)} in {args.out}{told}")
 
 
 def report_run(args: Report) -> None:

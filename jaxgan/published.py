@@ -343,7 +343,7 @@ def load(
     psi: float | tuple[float, ...] = 1.0,
     clamp: float | None = None,
 ) -> sampling.Generator:
-    """The same, to sample from, project to and export as the generator of a run, which `jaxgan.load` gives.
+    """The same, to sample from, project to, explore and export as a generator that `jaxgan.load` gives.
 
     Args:
       psi: of w's distance from its mean in samples, or one number for each layer.
