@@ -94,7 +94,7 @@ def _of_styles(generator: Generator, key, n: int, given, measured: int) -> Explo
     most = min(DIRECTIONS, drawn.shape[2])
     directions = {"principal": latents.principal(drawn[:, 0], most)}
     flat = flatten_dict(variables["params"])
-    if kernels := [flat[name] for name in sorted(flat) if name[-2:] == ("affine", "kernel")]:
+    if kernels := [flat[name] for name in sorted(flat) if name[-2:] == ("style", "kernel")]:
         directions["closed_form"] = latents.closed_form(kernels, most)
     centre = jnp.broadcast_to(mean, a.shape[1:])
     for name, found in directions.items():

@@ -37,8 +37,8 @@ def _generator(
     more = {"styles": of_z, "synthesise": synthesise} if styles else {}
     gan = GAN(None, None, None, partial(random.normal, shape=(D,)), sample, condition=condition, **more)
     asked = None if condition is None else {condition: np.arange(N, dtype=np.int32)}
-    affine = {"affine": {"kernel": jnp.diag(jnp.array([1.0, 3.0, 2.0]))}}
-    variables = {"params": {"scale": jnp.ones(()), "layer": affine}}
+    style = {"style": {"kernel": jnp.diag(jnp.array([1.0, 3.0, 2.0]))}}
+    variables = {"params": {"scale": jnp.ones(()), "layer": style}}
     return sampling.Generator(gan, variables, SimpleNamespace(data=data), images, {}, asked, 7, False)
 
 
