@@ -66,6 +66,12 @@ def explore(generator: Generator, key, n: int = 8, condition=None, measured: int
     return Explored(walk, {"truncation": np.stack(within, 1)}, {})
 
 
+def style_kernels(variables) -> list:
+    """The kernels [styles, features] of StyleGAN2's layers that read a style."""
+    flat = flatten_dict(variables["params"])
+    return [flat[name] for name in sorted(flat) if name[-2:] == ("style", "kernel")]
+
+
 def _of_styles(generator: Generator, key, n: int, given, measured: int) -> Explored:
     gan, variables = generator.gan, generator.variables
     styles = jax.jit(partial(gan.styles, variables))
@@ -93,8 +99,7 @@ def _of_styles(generator: Generator, key, n: int, given, measured: int) -> Explo
     }
     most = min(DIRECTIONS, drawn.shape[2])
     directions = {"principal": latents.principal(drawn[:, 0], most)}
-    flat = flatten_dict(variables["params"])
-    if kernels := [flat[name] for name in sorted(flat) if name[-2:] == ("style", "kernel")]:
+    if kernels := style_kernels(variables):
         directions["closed_form"] = latents.closed_form(kernels, most)
     centre = jnp.broadcast_to(mean, a.shape[1:])
     for name, found in directions.items():

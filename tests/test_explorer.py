@@ -3,6 +3,7 @@
 from functools import partial
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from jaxgan.config import InputError
 from jaxgan.game import GAN
 from jaxgan.kinds.images import images
 from jaxgan.metrics.path_length import trimmed_mean
+from jaxgan.nets import stylegan2
 from jaxgan.random import fold
 
 LAYERS, D, SIDE, N = 4, 3, 16, 3
@@ -86,6 +88,12 @@ def test_path_lengths_are_those_of_the_mathematics(key):
     wanted = trimmed_mean(latents.scales(straight, jnp.zeros_like(straight)))
     assert found["path_length_w"] == pytest.approx(wanted, rel=5e-3)
     assert found["path_length_z"] != pytest.approx(wanted, rel=0.1)
+
+
+def test_the_layers_of_stylegan2_that_read_a_style(key):
+    g = stylegan2.Generator(8, 1, width=4, most=8, styles=5, mapping=1)
+    variables = jax.eval_shape(partial(g.init, train=False), key, jnp.zeros((1, 5)))
+    assert [x.shape for x in explorer.style_kernels(variables)] == [(5, n) for n in (8, 4, 8, 4, 8)]
 
 
 def test_labels_are_heeded_and_latents_without_styles_too(key):
