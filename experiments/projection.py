@@ -31,6 +31,7 @@ class Config(cgan.Config):
     """Projection discriminator."""
 
     width: Count = 32  # channels next to the image, doubled at each level inward
+    conditional_norm: bool = True  # G takes the label by batch normalisation; else it is appended to z
     steps: Count = 4000  # generator updates
     g_lr: Rate = 1e-3  # the generator's learning rate; 2e-4 in the paper
     d_lr: Rate = 1e-3  # the discriminator's learning rate; 2e-4 in the paper
@@ -40,7 +41,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     head = Projection(cfg.n_classes, spectral=True, dtype=cfg.dtype)
     gan = two_player(
-        dcgan.generator(cfg, axis, n_classes=cfg.n_classes, conditional_norm=True),
+        dcgan.generator(cfg, axis, n_classes=cfg.n_classes, conditional_norm=cfg.conditional_norm),
         dcgan.discriminator(cfg, axis, norm="spectral", head=head),
         loss=hinge,
         latent=dcgan.latent(cfg),
