@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -173,13 +174,22 @@ def from_dict(cls: type, values: dict[str, Any]):
     """The dataclass that `dataclasses.asdict` and JSON made `values` of (JSON has no tuples).
 
     Raises:
-      InputError: if it has another field, or a value that is not of its type or bounds.
+      InputError: if it has another field, lacks one that has no default or that a recipe decided, or has a
+        value that is not of its type or bounds.
+
+    Warns:
+      UserWarning: if it lacks fields that have come since: these take their defaults.
     """
     adapters = _adapters(cls)
     if unknown := sorted(set(values) - set(adapters)):
         raise InputError(f"{cls.__name__} has no field {unknown[0]!r}{nearest(unknown[0], adapters)}")
-    if missing := [name for name in adapters if name not in values]:
-        raise InputError(f"{cls.__name__} has a field {missing[0]!r}, of which nothing was recorded")
+    missing = [f for f in dataclasses.fields(cls) if f.name not in values]
+    for f in missing:
+        if f.default is dataclasses.MISSING or "recipes" in f.metadata:  # the data's size decided that one
+            raise InputError(f"{cls.__name__} has a field {f.name!r}, of which nothing was recorded")
+    if missing:
+        taken = ", ".join(f"{f.name} {f.default!r}" for f in missing)
+        warnings.warn(f"recorded before {cls.__name__} had these, so by default: {taken}", stacklevel=2)
     found = {}
     for name, value in values.items():
         try:

@@ -28,6 +28,7 @@ from jaxgan.config import (
     from_dict,
     one_of,
 )
+from jaxgan.recipes import by_size
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Config:
     name: str = "x"
     norm: Literal["batch", "spectral"] = "batch"
     fast: bool = False
+
+
+@dataclass(frozen=True)
+class Decided:
+    must: Count
+    size: Count | None = by_size(small=1, paper=2)
+    other: Count = 3
 
 
 def test_good_values_pass():
@@ -140,8 +148,14 @@ def test_json_and_back():
     assert from_dict(Config, record) == cfg
     with pytest.raises(InputError, match="no field 'batchsize'; did you mean 'batch_size'"):
         from_dict(Config, record | {"batchsize": 3})
-    with pytest.raises(InputError, match="Config has a field 'every', of which nothing was recorded"):
-        from_dict(Config, {k: v for k, v in record.items() if k != "every"})
+    with pytest.warns(
+        UserWarning, match="recorded before Config had these, so by default: every 0, fast False"
+    ):
+        assert from_dict(Config, {k: v for k, v in record.items() if k not in ("every", "fast")}) == cfg
+    for lost in ("must", "size"):
+        found = {k: v for k, v in {"must": 1, "size": 2, "other": 3}.items() if k != lost}
+        with pytest.raises(InputError, match=f"Decided has a field '{lost}', of which nothing was recorded"):
+            from_dict(Decided, found)
     for name, value in {"batch_size": "4", "g_lr": [], "hidden": [0], "norm": "none", "fast": None}.items():
         with pytest.raises(InputError, match=f"Config.{name} "):
             from_dict(Config, record | {name: value})
