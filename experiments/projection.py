@@ -11,6 +11,11 @@ Measured by this command with seeds 0, 1 and 2, in about a minute each on one CP
 real digits each class has 8.5 to 11.0 % of the samples; diversity 0.94 to 0.95, memorisation 1.11 to
 1.13. It sees the label that was asked for in 99.5, 99.5 and 99.4 % of 5000 samples.
 
+With `--seeds 3` and the classifier's version 3, once with G's label by batch normalisation and once, by
+`--no-conditional-norm`, beside z: of 10000 samples 99.4, 99.5 and 99.4 % show the label, against 99.2, 99.1
+and 99.2 %; the mean Frechet distance within a class is 11.6, 12.0 and 12.4, against 11.1, 10.0 and 10.3. So
+the first obeys more, and is no nearer to each class.
+
 Published: an Inception score of 29.7 on ImageNet at 128 pixels.
 """
 

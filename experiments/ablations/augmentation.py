@@ -10,9 +10,9 @@ Karras et al. 2020, https://arxiv.org/abs/2006.06676): StyleGAN2 on a tenth of C
 A DCGAN with the non-saturating loss trains on a tenth of the set's training split, and is compared with its
 test split. `gap` is how much larger D's mean logit is of images that it was trained on than of those.
 
-Measured with `--image-size 16 --steps 3000 --set seen=plain,diff_augment,ada,real_alone`, seeds 0, 1 and 2, in
-36 minutes of two cores of an AMD EPYC (family 25 model 1), beside much other work; the features are those of
-a classifier of the tenth, intervals are of 95 %:
+Measured with `--image-size 16 --steps 3000 --set seen=plain,diff_augment,ada,real_alone`, seeds 0, 1 and 2,
+in 36 minutes of two cores of an AMD EPYC (family 25 model 1), beside much other work; the features are
+those of a classifier of the tenth, intervals are of 95 %:
 
     seen          fcd to the test split    gap               recall
     plain         8.70 (7.82 to 9.67)      0.083 to 0.102    0.74 to 0.77
@@ -20,8 +20,8 @@ a classifier of the tenth, intervals are of 95 %:
     diff_augment  24.7 (18.6 to 32.8)      0.010 to 0.024    0.52 to 0.56
     real_alone    147.6 (136 to 160)       -0.012 to -0.001  0.19 to 0.36
 
-So both augmentations narrow the gap, and the control fails; but 6000 images are not few for 3000 steps: D does
-not know them well enough yet to do harm, and the augmentations only slow G down.
+So both augmentations narrow the gap, and the control fails; but 6000 images are not few for 3000 steps: D
+does not know them well enough yet to do harm, and the augmentations only slow G down.
 """
 
 from dataclasses import dataclass, replace
