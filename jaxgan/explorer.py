@@ -37,9 +37,10 @@ def explore(generator: Generator, key, n: int = 8, condition=None, measured: int
     """Looks at n latents, and at as many others.
 
     The tables: `truncation`, of styles drawn to their mean by each of `PSI`, or of latents within each of
-    `BOUND` where there are no styles. Of styles also `mixing_coarse`, whose row's first layers have the
-    column's styles, and `mixing_fine`, whose others have; `principal`, `DIRECTIONS` in which W spreads most,
-    and `closed_form`, those that the layers take up most, each from the mean by `REACH`.
+    `BOUND` where there are no styles. Of styles also `mixing_coarse`, in which each row's first layers take
+    the styles of the column, and `mixing_fine`, in which the others do, both beside what was mixed;
+    `principal`, `DIRECTIONS` in which W spreads most, and `closed_form`, those that the layers take up most,
+    each from the mean by `REACH`.
 
     The figures, of styles alone: the mean path lengths in Z and W, by pixels at several sizes; of drawings
     of shapes also what a swap of coarse or of fine styles changes.
@@ -61,7 +62,9 @@ def explore(generator: Generator, key, n: int = 8, condition=None, measured: int
     if generator.gan.styles is not None:
         return _of_styles(generator, key, n, given, measured)
     walk = generator.decoded(generator.interpolate(key, n, FRAMES, condition))
-    within = [generator.decoded(generator.sample(key, n, condition, psi)) for psi in BOUND]
+    furthest = float(jnp.abs(generator.gan.latent(key, jnp.arange(MEASURED))).max())
+    bounds = BOUND[: 1 + sum(bound < furthest for bound in BOUND)]  # a further one would cut nothing
+    within = [generator.decoded(generator.sample(key, n, condition, psi)) for psi in bounds]
     walk = walk.reshape(n, FRAMES, *walk.shape[1:]).swapaxes(0, 1)
     return Explored(walk, {"truncation": np.stack(within, 1)}, {})
 
@@ -91,17 +94,22 @@ def _of_styles(generator: Generator, key, n: int, given, measured: int) -> Explo
     ends, drawn = of("ends", 2 * n), of("spread", measured)
     a, b, mean = ends[:n], ends[n:], drawn[:, 0].mean(0)
     share = jnp.linspace(0, 1, FRAMES)[:, None, None, None]
-    first = slice(0, COARSE)
+    first, centre = slice(0, COARSE), jnp.broadcast_to(mean, a.shape[1:])
+
+    def beside_sources(table):
+        """With a at its left and b above, and at their corner the mean."""
+        above = jnp.concatenate([centre[None], b])
+        return jnp.concatenate([above[None], jnp.concatenate([a[:, None], table], 1)])
+
     tables = {
         "truncation": jnp.stack([latents.truncated(a, mean, psi) for psi in PSI], 1),
-        "mixing_coarse": latents.mixed(a, b, first),
-        "mixing_fine": latents.mixed(b, a, first).swapaxes(0, 1),
+        "mixing_coarse": beside_sources(latents.mixed(a, b, first)),
+        "mixing_fine": beside_sources(latents.mixed(b, a, first).swapaxes(0, 1)),
     }
     most = min(DIRECTIONS, drawn.shape[2])
     directions = {"principal": latents.principal(drawn[:, 0], most)}
     if kernels := style_kernels(variables):
         directions["closed_form"] = latents.closed_form(kernels, most)
-    centre = jnp.broadcast_to(mean, a.shape[1:])
     for name, found in directions.items():
         steps = np.std(np.asarray(drawn[:, 0]) @ found.of.T, axis=0)[:, None] * REACH
         tables[name] = jnp.stack([latents.along(centre, *x) for x in zip(found.of, steps, strict=True)])

@@ -1,5 +1,6 @@
 """A latent space is looked into: what each table has in which place, and lengths of a known generator."""
 
+import dataclasses
 from functools import partial
 from types import SimpleNamespace
 
@@ -63,7 +64,10 @@ def test_each_place_has_its_styles(key):
     near(_colour(found.walk[0], 3), a)
     near(_colour(found.walk[-1], 0), b)
     for layer in range(LAYERS):
-        coarse, fine = (_colour(found.tables[f"mixing_{name}"], layer) for name in ("coarse", "fine"))
+        tables = (_colour(found.tables[f"mixing_{name}"], layer) for name in ("coarse", "fine"))
+        (above, left, coarse), (_, _, fine) = ((x[0], x[1:, 0], x[1:, 1:]) for x in tables)
+        near(above, [mean, *b])
+        near(left, a)
         others = np.broadcast_to(b[None], (N, N, D)), np.broadcast_to(a[:, None], (N, N, D))
         near(coarse, others[0 if layer < 3 else 1])
         near(fine, others[1 if layer < 3 else 0])
@@ -127,3 +131,11 @@ def test_the_command_writes_all_of_it(key, tmp_path, monkeypatch, capsys):
     assert "cannot be written" in capsys.readouterr().err
     with pytest.raises(InputError, match="n is 0"):
         explorer.explore(_generator(), key, 0)
+
+
+def test_bounds_that_cut_nothing_are_left_out(key):
+    uniform = partial(random.uniform, shape=(D,), minval=-1.0)
+    generator = _generator(styles=False)
+    generator = dataclasses.replace(generator, gan=generator.gan._replace(latent=uniform))
+    table = explorer.explore(generator, key, 2).tables["truncation"]
+    assert table.shape[1] == 1 + explorer.BOUND.index(1.0)
