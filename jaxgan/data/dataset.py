@@ -70,6 +70,8 @@ class Dataset:
     # (arrays, key, draw, slot) -> the draw-th batch, of a set that has no end: `arrays` are what it is made
     # from. None: `resident.draw`, each example once an epoch.
     sampler: Callable | None = None
+    # The same examples, each as often as any other, of a set whose `sampler` draws some of them more often
+    evenly: "Dataset | None" = None
     remarks: tuple[str, ...] = ()  # lines on what was left out or changed where it was read
     read: int | None = None  # the numbers that its examples had there, if they were made larger or smaller
     resized: str = ""  # how its examples were brought to their size, which every protocol names
@@ -128,11 +130,15 @@ class Dataset:
     @property
     def size(self) -> float:
         """How many examples there are, of the smallest group; infinite where they are drawn anew."""
+        if self.evenly is not None:
+            return self.evenly.size
         return math.inf if self.sampler else min(len(x) for _, x in _flat(self.arrays))
 
     @property
     def numbers(self) -> float:
         """How many numbers the examples hold as they were read; infinite where they are drawn anew."""
+        if self.evenly is not None:
+            return self.evenly.numbers
         if self.sampler:
             return math.inf
         return sum(x.size for _, x in _flat(self.arrays)) if self.read is None else self.read
@@ -181,6 +187,8 @@ class Dataset:
 
     def examples(self, n: int, seed: int = 0) -> dict:
         """At most n examples at random, as this set holds them; the same at each call."""
+        if self.evenly is not None:
+            return self.evenly.examples(n, seed)
         if self.sampler is not None:
             return self.made(jax.random.key(seed), n)
         rows = np.random.default_rng(seed).permutation(int(self.size))[:n]

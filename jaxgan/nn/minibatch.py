@@ -92,6 +92,32 @@ class MinibatchStd(nn.Module):
         return minibatch_std(x, self.group, axis=None if self.is_initializing() else self.axis)
 
 
+def minibatch_mean(x, *, axis: str | None = None):
+    """x [B, D] -> [B, 2 D]: each example and, beside it, the mean of the batch (minibatch averaging; Choi et
+    al. 2017, section 3.3).
+
+    Args:
+      axis: the device axis's name, where one is bound; in a network, use `MinibatchMean`.
+
+    Raises:
+      ValueError: if x is not [B, D].
+    """
+    if x.ndim != 2:
+        raise ValueError(f"minibatch_mean takes [B, D], not {x.shape}")
+    mean = _wide(x).mean(0)
+    mean = (mean if axis is None else lax.pmean(mean, axis)).astype(x.dtype)
+    return jnp.concatenate([x, jnp.broadcast_to(mean[None], x.shape)], 1)
+
+
+class MinibatchMean(nn.Module):
+    """`minibatch_mean` as a layer, which can be initialised where no device axis is bound."""
+
+    axis: str | None = None
+
+    def __call__(self, x):
+        return minibatch_mean(x, axis=None if self.is_initializing() else self.axis)
+
+
 def pack(x, m: int):
     """x [B, ..., C] -> [B / m, ..., m C]: m neighbours' channels joined, for a discriminator that judges
     m examples by one logit (PacGAN; Lin, Khetan, Fanti and Oh 2018).
