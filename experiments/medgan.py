@@ -26,7 +26,7 @@ import optax
 from jax import lax
 
 from jaxgan import random, steps, train
-from jaxgan.config import Count, InputError, Natural, Rate, Seed
+from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
 from jaxgan.data import tables
 from jaxgan.game import GAN, Optimizers
 from jaxgan.kinds.records import records
@@ -57,6 +57,7 @@ class Config:
     g_lr: Rate = 1e-3  # of G and the autoencoder
     d_lr: Rate = 1e-3  # of D
     l2: Rate = 1e-3  # the weight of all parameters' squares
+    ema_decay: Decay | None = None  # of the generator's average; none in the paper
     seed: Seed = 0  # of the run's key
 
 
@@ -117,7 +118,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     # What no gradient moves has no moments, and so stands still: G at first, the encoder after.
     g = reset_at(optax.adam(cfg.g_lr), lambda count: count >= cfg.pretrain)
-    return games(cfg, axis)[1], Optimizers(g, optax.adam(cfg.d_lr))
+    return games(cfg, axis)[1], Optimizers(g, optax.adam(cfg.d_lr), cfg.ema_decay)
 
 
 def train_step(cfg: Config):

@@ -61,7 +61,9 @@ class Generator(nn.Module):
         record = jnp.concatenate(parts, 1)
         if not train:
             return record
-        missed = -(code * jnp.concatenate(said, 1)).sum(1) if said else jnp.zeros(len(z))
+        if not self.asked:
+            return record, jnp.zeros(len(z))
+        missed = -(code * jnp.concatenate(said, 1)).sum(1)
         return jnp.concatenate([record, code], 1), missed
 
 

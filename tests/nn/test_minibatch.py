@@ -7,7 +7,14 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from jaxgan.nn.minibatch import MinibatchDiscrimination, MinibatchStd, minibatch_std, pack
+from jaxgan.nn.minibatch import (
+    MinibatchDiscrimination,
+    MinibatchMean,
+    MinibatchStd,
+    minibatch_mean,
+    minibatch_std,
+    pack,
+)
 
 
 def _discriminate(x, kernel, **options):
@@ -174,3 +181,21 @@ def test_what_does_not_fit_is_named(key):
         pack(jnp.zeros((5, 3)), 2)
     with pytest.raises(ValueError, match="labels go as one-hot codes"):
         pack(jnp.zeros(4, jnp.int32), 2)
+
+
+def test_averaging_is_the_formula(normal, key):
+    """Choi et al. 2017, section 3.3: each example beside the batch's mean, of a shard the global batch's."""
+    x = normal((6, 3))
+    y = minibatch_mean(x)
+    np.testing.assert_array_equal(y[:, :3], x)
+    np.testing.assert_allclose(y[:, 3:], np.tile(x.mean(0), (6, 1)), rtol=1e-5)
+    shards = jax.vmap(partial(minibatch_mean, axis="devices"), axis_name="devices")(x.reshape(2, 3, 3))
+    np.testing.assert_allclose(shards.reshape(6, 6), y, rtol=1e-5)
+    alone = jax.vmap(minibatch_mean)(x.reshape(2, 3, 3)).reshape(6, 6)
+    assert np.abs(alone - y).max() > 0.1  # the control: each shard's own
+    layer = MinibatchMean("devices")
+    np.testing.assert_array_equal(layer.init_with_output(key, x)[0], y)
+    with pytest.raises(NameError, match="unbound axis name"):
+        layer.apply({}, x)
+    with pytest.raises(ValueError, match=r"takes \[B, D\]"):
+        minibatch_mean(jnp.zeros((2, 3, 4)))
