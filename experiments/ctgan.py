@@ -15,14 +15,16 @@ where D judges packs of `pack` rows, and G(z)[c] is the chance that G gives the 
 sampling c is as frequent as in the data. The category and the Gumbel noise are read off z. A real row and a
 generated one of a step have categories of their own draws, where the authors' code has a permutation.
 
-Published: on seven real tables a mean F1 of 0.469 by classifiers that learnt of samples, where real rows have
-0.743 (table 2).
+Published: better than two Bayesian networks, CLBN and PrivBN, on 7 and on all of 8 real tables, by what
+models learn of samples (table 1).
 """
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import optax
+from annotated_types import Gt
 
 from jaxgan import random, train
 from jaxgan.config import Count, Decay, InputError, Rate, Seed
@@ -51,7 +53,7 @@ class Config:
     latent: Count = 128  # numbers of noise in z
     g_hidden: tuple[Count, ...] = (256, 256)  # widths of G's layers
     d_hidden: tuple[Count, ...] = (256, 256)  # widths of D's
-    temperature: Rate = 0.2  # of the Gumbel softmax
+    temperature: Annotated[float, Gt(0)] = 0.2  # of the Gumbel softmax
     pack: Count = 10  # rows that D judges together; a divisor of the batch
     batch_size: Count = 100  # 500 in the paper
     steps: Count = 3000  # generator updates

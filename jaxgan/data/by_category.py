@@ -19,14 +19,13 @@ def arrays_of(columns: Sequence[Column], table: np.ndarray, record: np.ndarray) 
       table: f64[N, C], and record f32[N, E] of the same rows.
     """
     at = [i for i, column in enumerate(columns) if column.encoding == "one_hot"]
-    counts = tuple(columns[i].counts for i in at)
-    many = np.concatenate([np.array(own) for own in counts])
+    counts = [np.bincount(table[:, i].astype(int), minlength=len(columns[i].values)) for i in at]
     return {
         "record": record,
         "below": cumulative(asked_shares(counts)),
         "column": np.repeat(np.arange(len(at)), [len(own) for own in counts]),
-        "first": np.concatenate([np.cumsum(own) - own for own in map(np.array, counts)]),
-        "many": many,
+        "first": np.concatenate([np.cumsum(own) - own for own in counts]),
+        "many": np.concatenate(counts),
         "rows": np.stack([np.argsort(table[:, i], kind="stable") for i in at]),
     }
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgan import memory
 from jaxgan.config import InputError, nearest
 
 KINDS = ("continuous", "discrete", "binary", "count")
@@ -29,6 +30,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 FEW = 10  # whole numbers: of so many or fewer a column is one of categories
 MOST = 100  # texts, above which a column names rows and is left out
 FITTED = 10_000  # rows that a mixture is fitted to, at most
+CELLS = 20  # times a file's size, that its cells take
 KEPT = 0.005  # the weight of a mode that is kept, as in the authors' code
 
 
@@ -85,6 +87,7 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     if not path.is_file():
         raise InputError(f"--data csv:{path} is not a file")
+    memory.require(CELLS * path.stat().st_size, f"the cells of {path}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as e:
