@@ -134,7 +134,7 @@ def test_a_downward_import_is_seen(tmp_path):
 
 
 def test_what_knows_a_kind_of_data_is_seen(tmp_path):
-    assert sorted(KINDS) == [["domains"], ["images"], ["pairs"], ["points"], ["records"]]
+    assert sorted(KINDS) == [["domains"], ["images"], ["pairs"], ["points"], ["records"], ["sequences"]]
     wrong = tmp_path / "x.py"
     lines = [
         "from jaxgan.kinds.images import images",

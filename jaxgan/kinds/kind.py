@@ -1,5 +1,6 @@
 """What the loop and the commands must know of a kind of data: a few pure functions."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgan import troubles
-from jaxgan.config import InputError
+from jaxgan.config import InputError, nearest
 
 
 class Made(NamedTuple):
@@ -61,6 +62,31 @@ class Panel(NamedTuple):
     what: Any  # plots.Tiles, Shares, or a chart: draw(axis)
     text: str = ""
     half: bool = True  # as wide as half the page
+
+
+def numbers_of(spec: str, text: str, of: Callable) -> dict[str, float]:
+    """The numbers in a set's name, `ring:radius=2,std=0.02`, as arguments of the function that makes it.
+
+    Raises:
+      InputError: if one is no argument of it that has a number by default, or no number.
+    """
+    known = {
+        k: p.default
+        for k, p in inspect.signature(of).parameters.items()
+        if isinstance(p.default, int | float)
+    }
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        if name not in known:
+            raise InputError(
+                f"--data {spec}: {name!r} is not one of {', '.join(known)}{nearest(name, known)}"
+            )
+        try:
+            found[name] = type(known[name])(value)
+        except ValueError:
+            raise InputError(f"--data {spec}: {name} is a number, not {value!r}") from None
+    return found
 
 
 @dataclass(frozen=True)

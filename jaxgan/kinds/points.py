@@ -1,6 +1,5 @@
 """Points [N, d] of a distribution that is known, drawn anew for each batch, or of a file."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +17,7 @@ from jaxgan.data import Dataset, synthetic
 from jaxgan.data import load as read_images
 from jaxgan.data.sources import arrays_of, image_set
 from jaxgan.data.synthetic import Mixture
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, taken
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, numbers_of, taken
 from jaxgan.losses import penalties
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.modes import drift, modes, stacked_modes
@@ -48,27 +47,6 @@ def _stacked_batch(arrays, key, draw, slot):
     return {"point": images.reshape(len(slot), -1)}
 
 
-def _options(spec: str, text: str, of: Callable) -> dict[str, float]:
-    """The numbers of `ring:radius=2,std=0.02`, as arguments of a function."""
-    known = {
-        k: p.default
-        for k, p in inspect.signature(of).parameters.items()
-        if isinstance(p.default, int | float)
-    }
-    found = {}
-    for part in filter(None, text.split(",")):
-        name, _, value = part.partition("=")
-        if name not in known:
-            raise InputError(
-                f"--data {spec}: {name!r} is not one of {', '.join(known)}{nearest(name, known)}"
-            )
-        try:
-            found[name] = type(known[name])(value)
-        except ValueError:
-            raise InputError(f"--data {spec}: {name} is a number, not {value!r}") from None
-    return found
-
-
 def load(cfg, data_dir: str | None) -> Dataset:
     """The set that a config names by `data`.
 
@@ -83,7 +61,7 @@ def load(cfg, data_dir: str | None) -> Dataset:
     name, _, text = spec.partition(":")
     facts = {"samples": getattr(cfg, "samples", None) or (26_000 if name == "stacked" else 2500)}
     if name in MIXTURES:
-        mixture = MIXTURES[name](**_options(spec, text, MIXTURES[name]))
+        mixture = MIXTURES[name](**numbers_of(spec, text, MIXTURES[name]))
         centres = np.asarray(mixture.centres)
         std = np.broadcast_to(np.asarray(mixture.std), centres.shape[1:])
         return Dataset(spec, {"centres": centres, "std": std}, facts, _mixture_batch)
