@@ -14,6 +14,12 @@ where the mean is that of the batch (minibatch averaging). Adam starts afresh wi
 times the squares of what is trained is added to each loss, as in the authors' code. There D judges G by the
 running statistics of batch normalisation; here by the batch's, as G is trained. A sample's codes are rounded.
 
+Measured by this command with `--seeds 5`, in 10 minutes of one core of an AMD EPYC (family 25 model 1),
+beside much other work, and in brackets that of held-out rows: the probabilities of codes correlate by 0.90 to
+0.94 (0.989) and are off by 0.064 to 0.110 at most (0.037); correlations of pairs are off by 0.026 to 0.031
+(0.023); a classifier of samples has an F1 of 0.53 to 0.70 (0.616); the attack's AUC is 0.50 to 0.51 (0.511).
+So what codes have to do with each other is kept, and how frequent each is less well.
+
 Published: dimension-wise probabilities as a figure alone, of 46,520 patients with 1071 codes.
 """
 

@@ -22,6 +22,11 @@ variety, so that `jaxgan report` draws it over them, beside the divergence of bi
 In the paper 5000 tokens, lines of 20, 120 epochs of likelihood, 16 roll-outs, D's filters 1 to 20 wide with
 100 to 200 of each, and 15 epochs of D for one update of G; G has no baseline, and D's last layer an L2 term.
 
+Measured by this command with seed 0, in 5 minutes of one core of an AMD EPYC (family 25 model 1), beside much
+other work: oracle_nll is 3.307 where likelihood ends, 3.254, 3.261 and 3.182 after 200, 400 and 600 steps by
+reward, and 3.182 (3.149 to 3.214) at the end; the oracle's own lines have 2.349. jsd_4 falls with it, from
+0.699 to 0.675, where other lines of the oracle have 0.655 and those of a unigram model 0.971.
+
 Published: an oracle_nll of 8.736, and of likelihood alone 9.038 (table 1).
 """
 

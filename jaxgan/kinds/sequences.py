@@ -178,8 +178,8 @@ def judge(
     def remarks(made: Made, rows):
         known = floors(against, len(made.samples))
         last = _n_grams(against["token"].shape[1])[-1]
-        beside = known[f"unigram_{last}"], known[f"data_{last}"]
-        lines = ["{} is {:.3f} of the unigram model, and {:.3f} of lines of the data".format(last, *beside)]
+        unigram, data = known[f"unigram_{last}"], known[f"data_{last}"]
+        lines = [f"a unigram model has {last} {unigram:.3f}, and other lines of the data {data:.3f}"]
         if "entropy" in known:
             lines.append(f"the oracle's own entropy is {known['entropy']:.3f} nats a token")
         return known, lines
