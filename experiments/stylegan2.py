@@ -16,6 +16,11 @@ classifier, and still falling: 155 after 2000 steps, 74 after 3000; each class w
 samples, diversity 0.94, memorisation 1.34. With `--mixing 0 --path-weight 0`, as in 2020b for CIFAR-10, it
 falls faster: 77.9 after 1500 steps, where it is 188 otherwise.
 
+On `--data shapes --image-size 32 --width 8 --steps 2500`, seeds 0 to 2, 14 minutes of a core each, it is
+not there yet, and by chance: fcd 386, 29.5 and 128. Of seed 1, by `jaxgan explore`, the mean path length is
+3.73 in Z and 2.18 in W; a swap of the first three layers' styles changes 57 % of the shapes, 48 % of the
+colours, and moves the centre by 0.235; a swap of the others 28 %, 71 %, and 0.065.
+
 Published: an FID of 2.84 and a path length of 145.0 on FFHQ at 1024 pixels, where StyleGAN has 4.40 and 212.1
 (2020, table 1); an FID of 2.42 on CIFAR-10 with labels and adaptive augmentation (2020b).
 """
