@@ -178,9 +178,24 @@ def _chosen(experiment: dict, run: Path | None) -> tuple[Path, bytes]:
     raise InputError(f"the run's method is neither installed nor at {file}; go to the folder that it is in")
 
 
+def _taken(experiment: dict) -> Path | None:
+    """The installed method that a run's is taken for: not one that differs from a file that is still there.
+
+    Raises:
+      InputError: if what is installed by its name is no method.
+    """
+    name, file = experiment["module"], experiment["file"]
+    if (place := _installed(name)) is None:
+        return None
+    if not _is_method(place.read_bytes()):
+        raise InputError(f"the run's method is said to be {name}, and {place} has no Config and make")
+    differs = digest(place.read_bytes()) != experiment.get("digest")
+    return place if not differs or file is None or place == Path(file) or not Path(file).is_file() else None
+
+
 def trust(experiment: dict, run: Path) -> None:
     """Lets a run's own code be executed, now and later: the user has read it."""
-    if experiment["module"] is not None and _installed(experiment["module"]) is None:
+    if experiment["module"] is not None and _taken(experiment) is None:
         place, text = _chosen(experiment, run)
         if digest(text) not in _allowed | _known():
             print(f"{place} is trusted from now on, as it is", file=sys.stderr)
@@ -224,12 +239,8 @@ def module(experiment: dict, run: Path | None = None) -> ModuleType:
         raise InputError("this run was made by jaxgan.fit: give its game, jaxgan.load(path, gan=gan)")
     if (found := _here(experiment)) is not None:
         return _told(found, experiment)
-    if (place := _installed(name)) is not None:
-        if not _is_method(place.read_bytes()):
-            raise InputError(f"the run's method is said to be {name}, and {place} has no Config and make")
-        differs = digest(place.read_bytes()) != experiment.get("digest")
-        if not differs or file is None or place == Path(file) or not Path(file).is_file():
-            return _told(_import(name, place), experiment)
+    if (place := _taken(experiment)) is not None:
+        return _told(_import(name, place), experiment)
     place, text = _chosen(experiment, run)
     known = _known()
     if digest(text) not in _allowed | known and str(place) not in known:

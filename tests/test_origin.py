@@ -81,6 +81,15 @@ class TestTrust:
         with pytest.raises(InputError, match="not run here before"):
             origin.module(_of(file), run)
 
+    def test_also_where_another_is_installed_by_that_name(self, place):
+        file = _write(place / "shared" / "experiments" / "gan.py", 3)
+        experiment = _of(file) | {"module": "experiments.gan"}
+        run = _run(place / "shared", file)
+        with pytest.raises(InputError, match="not run here before"):
+            origin.module(experiment, run)
+        origin.trust(experiment, run)
+        assert origin.module(experiment, run).make(None) == 3
+
     def test_the_users_own_file_is_his(self, place, capsys):
         own = _run_by_the_user(_write(place / "mine.py"))
         assert origin.module(own).make(None) == 1
