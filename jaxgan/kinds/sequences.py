@@ -208,7 +208,9 @@ def _protocol(against: Dataset, n: int, sampling: Sampling, name: str) -> Protoc
 def _draw_lines(axis, pairs: list[tuple[str, str]]) -> None:
     """Samples, and in grey beside each the line of the data that is nearest."""
     axis.set_axis_off()
-    size = 7.5 if max(len(x) for pair in pairs for x in pair) > 20 else 9
+    longest = min(WIDE, max(len(x) for pair in pairs for x in pair))
+    points = axis.get_window_extent().width * 72 / axis.figure.dpi
+    size = min(9, 0.48 * points / (0.62 * longest))  # a letter of this family is 0.6 times as wide as high
     style = {"family": "monospace", "fontsize": size, "parse_math": False, "transform": axis.transAxes}
     for i, pair in enumerate(pairs):
         for x, line, colour in zip((0, 0.52), pair, (None, "0.5"), strict=True):
