@@ -154,13 +154,6 @@ def test_each_player_has_a_rate_of_its_own():
     np.testing.assert_allclose(rates, [-0.1 * 4 / 5, -0.2 * 16 / 17], rtol=1e-4)
 
 
-def test_r1s_weight_follows_from_size_and_batch():
-    assert stylegan2.gamma(replace(stylegan2.Config(), image_size=256, batch_size=32)) == pytest.approx(
-        0.4096
-    )
-    assert stylegan2.gamma(replace(stylegan2.Config(), gamma=7.0)) == 7
-
-
 def test_weights_of_0_leave_out_what_they_weigh():
     cfg = replace(TINY, gamma=0.0, path_weight=0.0, mixing=0.0)
     gan, opts = stylegan2.make(cfg)
