@@ -14,6 +14,7 @@ from jaxgan import latents, plots
 from jaxgan.config import InputError
 from jaxgan.metrics.path_length import lerp, perceptual_path_length
 from jaxgan.metrics.style_swap import COARSE, style_swap
+from jaxgan.projector import shape_of
 from jaxgan.random import fold
 from jaxgan.sampling import BATCH, Generator, generate
 
@@ -56,9 +57,8 @@ def explore(generator: Generator, key, n: int = 8, condition=None, measured: int
     if n < 1:
         raise InputError(f"n is {n}: ask for 1 or more")
     given = generator.given(condition, None, n)
-    made = generator.sample(key, 1, condition)
-    if made.ndim != 4:
-        raise InputError(f"this generator makes no images, but {list(made.shape[1:])}")
+    if len(shape := shape_of(generator)) != 3:
+        raise InputError(f"this generator makes no images, but {list(shape)}")
     if generator.gan.styles is not None:
         return _of_styles(generator, key, n, given, measured)
     walk = generator.decoded(generator.interpolate(key, n, FRAMES, condition))

@@ -32,7 +32,7 @@ def spaces(generator: Generator) -> tuple[str, ...]:
     return ("z",) if generator.gan.styles is None else ("w+", "w", "z")
 
 
-def _shape(generator: Generator) -> tuple[int, ...]:
+def shape_of(generator: Generator) -> tuple[int, ...]:
     """Of one of its images, [H, W, C]."""
     asks = generator.given(None, None, 1)
     z = jax.eval_shape(generator.gan.latent, jax.random.key(0), jnp.arange(1))
@@ -67,7 +67,7 @@ def project(
     given = generator.given(condition, None, n)
     key = jax.random.key(0) if key is None else key
     images = np.asarray(images)
-    shape = (n, *_shape(generator))
+    shape = (n, *shape_of(generator))
     if images.dtype != np.uint8 or images.shape != shape:
         what = f"{images.dtype}{list(images.shape)}"
         raise InputError(f"images to find are uint8{list(shape)} for this generator, not {what}")
@@ -102,7 +102,7 @@ def fitted(generator: Generator, source: Source) -> np.ndarray:
     Raises:
       InputError: if one is of another size.
     """
-    shape = _shape(generator)
+    shape = shape_of(generator)
     if len(shape) != 3:
         raise InputError(f"this generator makes no images, but {list(shape)}")
     h, w, channels = shape

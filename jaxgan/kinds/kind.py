@@ -64,6 +64,18 @@ class Panel(NamedTuple):
     half: bool = True  # as wide as half the page
 
 
+def groups_of(options, usual: int = 10) -> int:
+    """How many groups of samples are left out in turn for the intervals; 0: none are taken.
+
+    Raises:
+      InputError: if it is one.
+    """
+    groups = usual if options is None else options.groups
+    if groups == 1:
+        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    return groups
+
+
 def numbers_of(spec: str, text: str, of: Callable) -> dict[str, float]:
     """The numbers in a set's name, `ring:radius=2,std=0.02`, as arguments of the function that makes it.
 

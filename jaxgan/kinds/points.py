@@ -17,7 +17,7 @@ from jaxgan.data import Dataset, synthetic
 from jaxgan.data import load as read_images
 from jaxgan.data.sources import arrays_of, image_set
 from jaxgan.data.synthetic import Mixture
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, numbers_of, taken
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, Shares, groups_of, numbers_of, taken
 from jaxgan.losses import penalties
 from jaxgan.metrics import judge as judges
 from jaxgan.metrics.modes import drift, modes, stacked_modes
@@ -160,9 +160,7 @@ def judge(
 ) -> Judge:
     """The distance to the data; where modes are known, how many are captured and how well; D's slope."""
     n = n or data.facts.get("samples", 2500)
-    groups = 10 if options is None else options.groups
-    if groups == 1:
-        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    groups = groups_of(options)
     against = data if real is None else real
     points, count = reference(against, n), _counter(data)
 

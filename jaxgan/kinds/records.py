@@ -14,7 +14,7 @@ from jaxgan import plots, troubles
 from jaxgan.config import InputError, Natural, nearest
 from jaxgan.data import Dataset, by_category, patients, tables
 from jaxgan.data.tables import Column
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, taken
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, groups_of, taken
 from jaxgan.metrics import tabular
 from jaxgan.metrics.score import Sampling, Score, intervals, protocol
 from jaxgan.troubles import Trouble
@@ -287,9 +287,7 @@ def judge(
 ) -> Judge:
     """Scores of rows beside those trained on and those held out; by the difference of correlations a run is
     watched."""
-    groups = 10 if options is None else options.groups
-    if groups == 1:
-        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    groups = groups_of(options)
     seen, train, held = _tables(data)
     n = n or min(len(train), SCORED)
 

@@ -15,7 +15,7 @@ from jaxgan.data import Dataset, grammar, text
 from jaxgan.data import oracle as oracles
 from jaxgan.data.oracle import Oracle
 from jaxgan.game import samples_of
-from jaxgan.kinds.kind import Judge, Kind, Made, Panel, numbers_of, taken
+from jaxgan.kinds.kind import Judge, Kind, Made, Panel, groups_of, numbers_of, taken
 from jaxgan.metrics import ngrams
 from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
 
@@ -158,9 +158,7 @@ def judge(
 ) -> Judge:
     """The oracle's likelihood, the n-grams, the share of valid strings and of copies."""
     n = n or DRAWN
-    groups = 10 if options is None else options.groups
-    if groups == 1:
-        raise InputError("--groups 1: an interval takes 2 or more groups; 0 takes none")
+    groups = groups_of(options)
     against = data if real is None else real
 
     def watch(made: Made) -> dict[str, float]:
