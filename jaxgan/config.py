@@ -174,8 +174,8 @@ def from_dict(cls: type, values: dict[str, Any]):
     """The dataclass that `dataclasses.asdict` and JSON made `values` of (JSON has no tuples).
 
     Raises:
-      InputError: if it has another field, lacks one that has no default or that a recipe decided, or has a
-        value that is not of its type or bounds.
+      InputError: if it is empty, has another field, lacks one that has no default or that a recipe decided,
+        or has a value that is not of its type or bounds.
 
     Warns:
       UserWarning: if it lacks fields that have come since: these take their defaults.
@@ -185,7 +185,8 @@ def from_dict(cls: type, values: dict[str, Any]):
         raise InputError(f"{cls.__name__} has no field {unknown[0]!r}{nearest(unknown[0], adapters)}")
     missing = [f for f in dataclasses.fields(cls) if f.name not in values]
     for f in missing:
-        if f.default is dataclasses.MISSING or "recipes" in f.metadata:  # the data's size decided that one
+        # the data's size decided a recipe's; and where there is nothing at all, it is damaged rather than old
+        if f.default is dataclasses.MISSING or "recipes" in f.metadata or not values:
             raise InputError(f"{cls.__name__} has a field {f.name!r}, of which nothing was recorded")
     if missing:
         taken = ", ".join(f"{f.name} {f.default!r}" for f in missing)

@@ -152,6 +152,8 @@ def test_json_and_back():
         UserWarning, match="recorded before Config had these, so by default: every 0, fast False"
     ):
         assert from_dict(Config, {k: v for k, v in record.items() if k not in ("every", "fast")}) == cfg
+    with pytest.raises(InputError, match="Config has a field '.*', of which nothing was recorded"):
+        from_dict(Config, {})
     for lost in ("must", "size"):
         found = {k: v for k, v in {"must": 1, "size": 2, "other": 3}.items() if k != lost}
         with pytest.raises(InputError, match=f"Decided has a field '{lost}', of which nothing was recorded"):
