@@ -52,23 +52,23 @@ class Config:
 
     data: str = "shapes"  # a set of images
     task: str = "hole:12"  # hole:SIDE, hole:SIDE,anywhere, or background, what is behind a cut-out
-    backwards: bool = False
+    backwards: bool = False  # B is given and A asked for
     arrays: str = "input,image"  # A and B in an npz file of pairs, A with a mask as its last channel
     held_out: Count = 500  # images that are not trained on
-    split: str = "train"
-    image_size: Count = 32
+    split: str = "train"  # of a TFDS set
+    image_size: Count = 32  # pixels a side
     channels: int | None = None  # 1 or 3; the data's own if not given
-    batch_size: Count = 16
-    steps: Natural = 2000
-    n_critic: Count = 1
-    seed: Seed = 0
-    lr: Rate = 1e-3
+    batch_size: Count = 16  # pairs in one update
+    steps: Natural = 2000  # generator updates
+    n_critic: Count = 1  # discriminator updates for one of the generator
+    seed: Seed = 0  # of the run's key
+    lr: Rate = 1e-3  # both players' learning rate
     adversarial: Rate = 2.0  # the weight of the game; 0: a hole is filled by squares alone
     l2: Rate = 100.0  # of the squares within the hole
-    g_width: Count = 16
-    d_width: Count = 32
+    g_width: Count = 16  # channels of the generator's first layer
+    d_width: Count = 32  # channels of the discriminator's first layer
     layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
-    norm: Literal["instance", "batch"] = "instance"
+    norm: Literal["instance", "batch"] = "instance"  # of the layers between first and last
 
 
 def squares(seen):

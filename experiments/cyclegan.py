@@ -56,19 +56,19 @@ class Config:
     backwards: bool = False  # b is given and a asked for
     arrays: str = "a,b"  # A and B in an npz file
     held_out: Count = 300  # images of each that are not trained on
-    image_size: Count = 32
+    image_size: Count = 32  # pixels a side
     channels: int | None = None  # 1 or 3; the data's own if not given
-    batch_size: Count = 4
-    steps: Natural = 2500
-    seed: Seed = 0
+    batch_size: Count = 4  # images of each domain in one update; 1 in the paper
+    steps: Natural = 2500  # updates of both players
+    seed: Seed = 0  # of the run's key
     lr: Rate = 1e-3  # for half of the steps, and from there down to 0; the paper's is 2e-4
     cycle: Rate = 60.0  # the paper's 10
     identity: Rate = 0.5  # of the weight of the cycle
     r1: Rate = 1.0  # of the slope of D at what is real; the paper has none
     pool: Count = 50  # generated images of the past
-    g_width: Count = 16
-    d_width: Count = 32
-    blocks: Natural = 3
+    g_width: Count = 16  # channels of a generator's first layer; 64 in the paper
+    d_width: Count = 32  # channels of a discriminator's first layer; 64 in the paper
+    blocks: Natural = 3  # residual blocks of a generator; 6 or 9 in the paper
     layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
 
 

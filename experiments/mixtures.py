@@ -199,9 +199,7 @@ class Config:
 
     method: Name = "gan"  # what is changed against the protocol
     protocol: ProtocolName = "unrolled"  # networks, rates, batch size, steps
-    data: str = (
-        "ring"  # ring, grid, embedded, swiss_roll, stacked or npz:PATH; 8 modes, 25, 10 of 1200-D, 0, 1000
-    )
+    data: str = "ring"  # ring (8 modes), grid (25), embedded (10), swiss_roll, stacked (1000) or npz:PATH
     steps: Natural = 0  # generator updates; 0: as many as the protocol has
     batch_size: Natural = 0  # points, of which D sees packs; 0: as many (packs) as the protocol has
     seed: Seed = 0  # of the run's key

@@ -72,22 +72,22 @@ class Config:
     backwards: bool = False  # B is given and A asked for
     arrays: str = "input,image"  # A and B in an npz file
     held_out: Count = 500  # pairs that are not trained on
-    split: str = "train"
-    image_size: Count = 32
+    split: str = "train"  # of a TFDS set
+    image_size: Count = 32  # pixels a side
     channels: int | None = None  # 1 or 3; the data's own if not given
-    batch_size: Count = 8
-    steps: Natural = 4000
-    n_critic: Count = 1
-    seed: Seed = 0
+    batch_size: Count = 8  # pairs in one update
+    steps: Natural = 4000  # generator updates
+    n_critic: Count = 1  # discriminator updates for one of the generator
+    seed: Seed = 0  # of the run's key
     lr: Rate = 1e-3  # the paper's is 2e-4
     adversarial: Rate = 0.2  # the weight of the game, the paper's 1; 0: an answer is learnt by L1 alone
-    l1: Rate = 100.0
-    g_width: Count = 16
-    d_width: Count = 32
+    l1: Rate = 100.0  # the weight of the distance to the truth, as in the paper
+    g_width: Count = 16  # channels of the generator's first layer
+    d_width: Count = 32  # channels of the discriminator's first layer
     depth: Count | None = None  # of the U-Net; down to a map of 4x4 if not given, the paper's to 1x1
     layers: Natural = 2  # of D: a patch has 1, 16, 34, 70, 142 or 286 pixels a side
-    dropout: Decay = 0.5
-    norm: Literal["instance", "batch"] = "instance"
+    dropout: Decay = 0.5  # after the three innermost layers, in samples too: the only noise
+    norm: Literal["instance", "batch"] = "instance"  # of the layers between first and last
 
 
 def halved(loss: AdversarialLoss) -> AdversarialLoss:

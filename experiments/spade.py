@@ -46,16 +46,16 @@ class Config:
     task: str = "labels"  # "" of data that are pairs
     arrays: str = "input,image"  # the maps and the images in an npz file
     held_out: Count = 500  # pairs that are not trained on
-    split: str = "train"
+    split: str = "train"  # of a TFDS set
     labels: int | None = None  # of a map, 0 to LABELS - 1; those of shapes are known
     boundaries: bool = False  # G is also told where instances meet
-    image_size: Count = 32
+    image_size: Count = 32  # pixels a side
     channels: int | None = None  # 1 or 3; the data's own if not given
-    batch_size: Count = 8
-    steps: Natural = 2000
-    n_critic: Count = 1
-    seed: Seed = 0
-    g_lr: Rate = 4e-4
+    batch_size: Count = 8  # pairs in one update
+    steps: Natural = 2000  # generator updates
+    n_critic: Count = 1  # discriminator updates for one of the generator
+    seed: Seed = 0  # of the run's key
+    g_lr: Rate = 4e-4  # the generator's learning rate
     d_lr: Rate = 1.6e-3  # four times G's, as the paper has it
     matching: Rate = 10.0  # of D's inner maps
     modulation: Literal["spade", "concat"] = "spade"  # concat: the map beside the input of each layer
@@ -63,11 +63,11 @@ class Config:
     encoder: bool = False  # styles: z is drawn around what an encoder makes of the real image
     latent: Count = 16  # numbers of a style
     divergence: Rate = 0.05  # of the encoder's styles from the standard normal ones
-    g_width: Count = 8
-    d_width: Count = 16
+    g_width: Count = 8  # channels next to the image; 64 in the paper
+    d_width: Count = 16  # channels of each discriminator's first layer; 64 in the paper
     hidden: Count = 32  # of the layers that make SPADE's numbers; the paper's 128
     layers: Natural = 2  # of D at each scale
-    scales: Count = 2
+    scales: Count = 2  # discriminators, each of half the size of the one before
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:

@@ -11,6 +11,11 @@ Jensen-Shannon divergence of n-grams in bits, and the share of valid expressions
 
 In the paper 512 channels, 10 updates of the critic, rates of 1e-4 and 200,000 updates of G.
 
+Measured by `jaxgan sweep wgan_gp_text --set gp_weight=10,0 --seeds 3`, in 22 minutes of one core of an AMD
+EPYC (family 25 model 1), seeds 0, 1 and 2: jsd_4 0.069, 0.080 and 0.058, where a unigram model has 0.563 and
+other lines of the grammar 0.003; valid 0.77, 0.80 and 0.79; copied 0.64, 0.71 and 0.69, where 0.72 of the
+data are there more than once. Without the penalty jsd_4 is 1.0, 0.26 and 0.28, and no sample is valid.
+
 Published: samples of the Billion Word set.
 """
 
@@ -42,11 +47,11 @@ class Config:
     units: Units = "characters"  # of a text: characters or words
     most: Count | None = None  # kinds of units that are kept, the others being one unknown; all if not given
     tokens: Count | None = None  # in the vocabulary; as the data has if not given
-    width: Count = 64  # channels of the residual blocks; 512 in the paper
-    blocks: Count = 5  # residual blocks of each network
+    width: Count = 32  # channels of the residual blocks; 512 in the paper
+    blocks: Count = 3  # residual blocks of each network; 5 in the paper
     latent: Count = 128  # numbers in z
     batch_size: Count = 64  # lines in one update
-    steps: Count = 3000  # generator updates; 200,000 in the paper
+    steps: Count = 2000  # generator updates; 200,000 in the paper
     n_critic: Count = 5  # critic updates for one of the generator; 10 in the paper
     gp_weight: Rate = 10.0  # of the gradient penalty, lambda
     g_lr: Rate = 5e-4  # the generator's learning rate; 1e-4 in the paper

@@ -9,6 +9,7 @@ from jaxgan import evaluate, plots, records
 from jaxgan.config import InputError, nearest
 from jaxgan.metrics.score import Score, cut, difference, from_record, mean_interval
 from jaxgan.results import Outcome, Results, Row
+from jaxgan.statistics import badness
 
 
 class Scored(NamedTuple):
@@ -42,8 +43,7 @@ class Entry(NamedTuple):
     @property
     def badness(self) -> float:
         """Less is better."""
-        kind, _, target = self.members[0].score.protocol.better.partition(" to ")
-        return {"lower": self.value, "higher": -self.value}.get(kind, abs(self.value - float(target or 0)))
+        return float(badness(self.value, self.members[0].score.protocol.better))
 
 
 def expanded(paths: list[Path]) -> list[Path]:

@@ -52,7 +52,7 @@ def badness(values, better: str) -> np.ndarray:
     """The values so that less is better.
 
     Args:
-      better: as of `Protocol`: lower, higher, or nearer to what.
+      better: as of `Protocol`: lower, higher, or nearer to NUMBER.
     """
     kind, _, target = better.partition(" to ")
     values = np.asarray(values, float)

@@ -140,6 +140,12 @@ def floors(data: Dataset, n: int) -> dict[str, float]:
     return found | {f"data_{last}": ngrams.divergences(lines[order[:m]], lines[order[m:]])[-1]}
 
 
+@cache
+def _repeated(data: Dataset) -> float:
+    """The share of lines that are in the data again."""
+    return ngrams.repeated(data["token"])
+
+
 @dataclass(frozen=True)
 class Options:
     """Score a run's checkpoints: by the oracle's likelihood where there is one, the n-grams of samples and
@@ -191,10 +197,11 @@ _OF = {"oracle_nll": "log p of the oracle", "valid": "the grammar", "copied": "w
 
 def _protocol(against: Dataset, n: int, sampling: Sampling, name: str) -> Protocol:
     alone = name in ("oracle_nll", "valid")
+    better = {"valid": "higher", "copied": f"nearer to {_repeated(against):.4g}"}.get(name, "lower")
     return protocol(
         sampling,
         metric=name,
-        better={"valid": "higher", "copied": "nearer to that of new lines"}.get(name, "lower"),
+        better=better,
         within=_BOUNDS[name],
         features=_OF.get(name, "shares of n-grams"),
         reference=against,

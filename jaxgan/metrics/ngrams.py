@@ -42,6 +42,12 @@ def copied(samples, lines) -> float:
     return float(np.mean([row.tobytes() in known for row in np.ascontiguousarray(samples, np.int32)]))
 
 
+def repeated(lines) -> float:
+    """The share of lines that are there more than once: as many of new lines like them would be copies."""
+    _, counts = np.unique(np.ascontiguousarray(lines, np.int32), axis=0, return_counts=True)
+    return float(counts[counts > 1].sum() / len(lines))
+
+
 def nearest(samples, lines) -> np.ndarray:
     """The row i64[N] of the line that differs from each sample in the fewest places; the first of several."""
     return np.array([(lines != sample).sum(1).argmin() for sample in samples])

@@ -1,5 +1,6 @@
 """A number with what it takes to compare it: an interval, and the protocol that it was measured by."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
@@ -18,7 +19,7 @@ class Protocol:
     """What has to be the same for two scores to be compared, and nothing that need not be."""
 
     metric: str  # the score's name
-    better: str  # lower, higher, or nearer to what
+    better: str  # lower, higher, or nearer to NUMBER
     within: tuple[float | None, float | None]  # the least and greatest that it can be; None: there is none
     version: int  # of the metric's definition here
     features: str  # what they are, with the hash of what they were made from and how images are resized
@@ -33,6 +34,10 @@ class Protocol:
     truncation: float | None  # |z| below this; None is all of them
     seed: int  # of the latents
     code: str  # jaxgan's version
+
+    def __post_init__(self):
+        if not re.fullmatch(r"lower|higher|nearer to [\d.e+-]+", self.better):
+            raise ValueError(f"better is lower, higher or nearer to NUMBER, not {self.better!r}")
 
     def __str__(self) -> str:
         """In short, for a line under the number."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxgan.metrics.ngrams import copied, divergences, nearest, of_shares
+from jaxgan.metrics.ngrams import copied, divergences, nearest, of_shares, repeated
 
 
 def _tokens(*rows):
@@ -43,6 +43,15 @@ def test_copies_are_whole_lines():
     lines = _tokens([1, 2, 3], [3, 2, 1])
     assert copied(_tokens([3, 2, 1], [1, 2, 2], [2, 3, 1], [1, 2, 3]), lines) == 0.5
     assert copied(lines.astype(np.int64), lines) == 1
+
+
+def test_new_lines_are_copies_as_often_as_lines_are_repeated():
+    lines = _tokens([1, 2], [3, 2], [1, 2], [2, 1], [1, 2])
+    assert repeated(lines) == 3 / 5
+    drawn = np.random.default_rng(0).integers(0, 3, (2, 2000, 6))
+    assert repeated(drawn[0]) == pytest.approx(copied(drawn[1], drawn[0]), abs=0.02)
+    assert 0.9 < repeated(drawn[0]) < 1
+    assert repeated(drawn[0][:, :2]) == 1
 
 
 def test_the_nearest_line_differs_in_the_fewest_places():

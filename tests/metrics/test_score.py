@@ -37,10 +37,20 @@ def test_a_score_survives_json(score):
     assert (record["name"], record["step"]) == ("fcd_digits", 500)
 
 
+def test_what_is_better_is_known_where_a_score_is_made():
+    """Where runs are compared it would be too late: they have been trained."""
+    for better in ("nearer to 0.25", "nearer to 1", "higher"):
+        assert dataclasses.replace(PROTOCOL, better=better).better == better
+    for better in ("nearer to that of new lines", "nearer to ", "0.5", "best"):
+        with pytest.raises(ValueError, match="lower, higher or nearer to NUMBER"):
+            dataclasses.replace(PROTOCOL, better=better)
+
+
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Protocol)])
 def test_every_field_of_a_protocol_counts(field):
-    other = SCORE._replace(protocol=dataclasses.replace(PROTOCOL, **{field: "else"}))
-    told = f"{field}: else, not {getattr(PROTOCOL, field)}"
+    value = "higher" if field == "better" else "else"
+    other = SCORE._replace(protocol=dataclasses.replace(PROTOCOL, **{field: value}))
+    told = f"{field}: {value}, not {getattr(PROTOCOL, field)}"
     # The same data may have another name, as where they lie elsewhere; the digest tells others.
     assert difference(other, SCORE) == (None if field == "reference" else told)
     assert difference(SCORE, SCORE._replace(value=1.0)) is None
