@@ -14,11 +14,12 @@ where the mean is that of the batch (minibatch averaging). Adam starts afresh wi
 times the squares of what is trained is added to each loss, as in the authors' code. There D judges G by the
 running statistics of batch normalisation; here by the batch's, as G is trained. A sample's codes are rounded.
 
-Measured by this command with `--seeds 5`, in 8 minutes of one core of an AMD EPYC (family 25 model 1), and in
-brackets that of held-out rows: the probabilities of codes correlate by 0.996 to 0.998 (0.989) and are off by
-0.019 to 0.021 at most (0.037); correlations of pairs are off by 0.019 to 0.021 (0.023); a classifier of samples
-has an F1 of 0.57 to 0.62 (0.616); the attack's AUC is 0.50 to 0.51 (0.511). The average of G decides: without
-it (`--ema-decay None`) the probabilities correlate by 0.90 to 0.94 and are off by 0.064 to 0.110.
+Measured by this command with `--seeds 5`, in 8 minutes of one core of an AMD EPYC (family 25 model 1), and
+in brackets that of held-out rows: the probabilities of codes correlate by 0.996 to 0.998 (0.989) and are
+off by 0.019 to 0.021 at most (0.037); correlations of pairs are off by 0.019 to 0.021 (0.023); a classifier
+of samples has an F1 of 0.57 to 0.62 (0.616); the attack's AUC is 0.50 to 0.51 (0.511). The average of G
+decides: without it (`--ema-decay None`) the probabilities correlate by 0.90 to 0.94 and are off by 0.064 to
+0.110.
 
 Published: dimension-wise probabilities as a figure alone, of 46,520 patients with 1071 codes.
 """
