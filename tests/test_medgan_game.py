@@ -131,7 +131,7 @@ def test_counts_are_learnt_by_squares(key):
 def test_every_number_is_an_argument_on_two_devices_too():
     method = methods.method_of(medgan, records)
     names = traceable(method, CFG, DATA, tuple(jax.devices()[:2])).names
-    assert set(names) == set(arguments(CFG)) == {"g_lr", "d_lr", "l2", "seed"}
+    assert set(names) == set(arguments(CFG)) == {"g_lr", "d_lr", "l2", "ema_decay", "seed"}
     assert "l2" not in arguments(replace(CFG, l2=0.0))
 
 
