@@ -30,9 +30,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
-from jaxgan import random, steps, train
+from jaxgan import dynamics, random, steps, train
 from jaxgan.config import Count, Decay, InputError, Natural, Rate, Seed
 from jaxgan.data import tables
 from jaxgan.game import GAN, Optimizers
@@ -139,17 +138,7 @@ def train_step(cfg: Config):
         def game(state):
             return steps.train_step(gan, opts, state, batches, **options)
 
-        names = sorted({*jax.eval_shape(alone, state)[1], *jax.eval_shape(game, state)[1]})
-
-        def telling_all(of):
-            def taken(state):
-                state, found = of(state)
-                # All steps tell the same figures: of what has no part in them they are 0.
-                return state, {name: found.get(name, jnp.zeros(())) for name in names}
-
-            return taken
-
-        return lax.cond(state.step < cfg.pretrain, telling_all(alone), telling_all(game), state)
+        return dynamics.one_of(state.step < cfg.pretrain, alone, game, state)
 
     return step
 

@@ -243,6 +243,24 @@ def gated_step(gan: GAN, opts: Optimizers, state: GANState, batches: dict, *, th
     return train_step(gan, opts, state, batches, d_step=gated, **options)
 
 
+def one_of(first, a: Callable, b: Callable, state: GANState) -> tuple[GANState, dict]:
+    """a(state) where `first`, bool[], is true, and b(state) where it is not, as of a training's two phases.
+
+    Both are state -> (state, metrics). All steps tell the figures of both: of what has no part in a step they
+    are 0.
+    """
+    names = sorted({*jax.eval_shape(a, state)[1], *jax.eval_shape(b, state)[1]})
+
+    def telling_all(of):
+        def taken(state):
+            state, found = of(state)
+            return state, {name: found.get(name, jnp.zeros(())) for name in names}
+
+        return taken
+
+    return lax.cond(first, telling_all(a), telling_all(b), state)
+
+
 def wgan_schedule(n_critic=5, *, many=100, first=25, every=500) -> Callable:
     """How often the critic of a WGAN is updated: `many` times while G has made fewer than `first`
     updates and at each `every`-th, else `n_critic` times (the code of Arjovsky et al. 2017).
