@@ -48,7 +48,7 @@ class GANState:
 
 
 class GAN(NamedTuple):
-    """A method: five pure functions, as optax's GradientTransformation is two, and three things that others
+    """A method: five pure functions, as optax's GradientTransformation is two, and what others
     may ask of it.
 
     A batch is a dict of arrays whose first axis is the example: `image` f32[B, H, W, C] in [-1, 1],
@@ -70,6 +70,9 @@ class GAN(NamedTuple):
     # (g_variables, w) -> data
     styles: Callable | None = None
     synthesise: Callable | None = None
+    # (g_variables, d_variables, data, key, slot, ...) -> what the players find of data, arrays [B, ...], in
+    # inference mode; of a method that is there to examine data
+    examine: Callable | None = None
 
 
 def samples_of(gan: GAN, variables, key, slot, *condition):

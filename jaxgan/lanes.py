@@ -303,13 +303,15 @@ def _samples(
     asked: dict | None,
     together: bool = False,
 ) -> Made:
-    """n samples of a state's generator, with its critic; `together` as of `sampling.generate`."""
+    """n samples of a state's generator, with what the players say of data; `together` as of
+    `sampling.generate`."""
     g, d, key = parallel.here((state.g.averaged, state.d.variables, key), list(program.devices))
     sample, given = partial(program.sample, numbers, g, key), sampling.conditions(gan, asked)
     decode = program.method.kind.decode
     samples = sampling.generate(sample, np.arange(n), given, then=decode, together=together)
     critic = None if program.critic is None else Partial(program.critic, numbers, d)
-    return Made(samples, asked, critic, int(state.step))
+    examine = None if program.examine is None else Partial(program.examine, numbers, g, d)
+    return Made(samples, asked, critic, int(state.step), examine)
 
 
 def _made(lane: Lane, n: int, key, asked: dict | None, together: bool = False) -> Made:

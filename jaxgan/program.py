@@ -86,6 +86,13 @@ class Program:
         return jax.jit(lambda numbers, *args: self._made(numbers)[0].critic(*args))
 
     @cached_property
+    def examine(self) -> Callable | None:
+        """(numbers, g_variables, d_variables, data, key, slot, ...) -> `GAN.examine`, if the game has it."""
+        if self.method.make(self.cfg)[0].examine is None:
+            return None
+        return jax.jit(lambda numbers, *args: self._made(numbers)[0].examine(*args))
+
+    @cached_property
     def step(self) -> Callable:
         """(state, ((numbers, arrays), slot)) -> (state, metrics): one step.
 

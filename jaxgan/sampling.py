@@ -344,7 +344,14 @@ class Generator:
         critic = None
         if self.d_variables is not None:
             critic = Partial(jax.jit(self.gan.critic), self.d_variables)
-        return Made(samples, asked, critic, self.step)
+        return Made(samples, asked, critic, self.step, self.examine)
+
+    @cached_property
+    def examine(self) -> Callable | None:
+        """(data, key, slot, ...) -> `GAN.examine`; None of a game that has none, or without D's variables."""
+        if self.gan.examine is None or self.d_variables is None:
+            return None
+        return Partial(jax.jit(self.gan.examine), self.variables, self.d_variables)
 
 
 def _asked(path: Path, checksum: int | None) -> dict | None:

@@ -20,6 +20,7 @@ class Made(NamedTuple):
     asked: dict | None  # what they were asked for: arrays [n, ...] by their names in the data; None: nothing
     critic: Callable | None  # data [n, ...] -> D's logits at that step, in inference mode; None: not at hand
     step: int
+    examine: Callable | None = None  # (data, key, slot, ...) -> `GAN.examine` at that step; None: not at hand
 
 
 class Judge(NamedTuple):
