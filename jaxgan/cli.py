@@ -97,6 +97,21 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Anomaly:
+    """Score images of your own by how far the nearest is that a run's generator makes: by AnoGAN's search, or
+    as its method has it."""
+
+    run: Folder  # the run's folder
+    input: Folder  # an image, a folder of them, or an npz file with `image` uint8[N, H, W, C], of its size
+    out: Path = Path("anomalies")  # a new folder: scores.csv, and of each image a heat map
+    steps: Count | None = None  # of Adam, where the method has no way of its own; 500 if not given
+    seed: Seed = 0  # of where searches begin
+    checkpoint: str = "last"  # last, best (of the watched score), or a step
+    label: str | None = None  # the name of the normal class, of a generator that is given labels
+    trust: bool = False  # run the code that came with the run; you have read it
+
+
+@dataclass(frozen=True)
 class Explore:
     """Look into a run's latent space: a film of walks, truncation, styles mixed, directions, path lengths."""
 
@@ -397,6 +412,28 @@ def project_given(args: Project) -> None:
     print(f"{len(images)} images, mean distance {found.distance.mean():.3g}, in {args.out}")
 
 
+def examine_given(args: Anomaly) -> None:
+    """`jaxgan anomaly`."""
+    import jax
+
+    from jaxgan import anomaly, detector, projector, sampling, translate
+
+    check(args)
+    which = _which(args.checkpoint)
+    detector.check_out(args.out)
+    _opened(args.run, args.trust)
+    generator = sampling.load(args.run, which, critic=True)
+    source = translate.read(args.input, args.run)
+    given = projector.fitted(generator, source)
+    examine = detector.examiner(generator, args.label, args.steps)
+    found = anomaly.examined(examine, given, jax.random.key(args.seed))
+    detector.write(args.out, source, given, found)
+    print(
+        f"{len(given)} scores of step {generator.step}, {found.score.min():.4g} to {found.score.max():.4g}, "
+        f"in {args.out}"
+    )
+
+
 def explore_run(args: Explore) -> None:
     """`jaxgan explore`."""
     import jax
@@ -670,6 +707,7 @@ def _commands(argv: list[str]) -> dict[str, tuple[type, Callable]]:
         "sample": (Sample, sample),
         "translate": (Translate, translate_given),
         "project": (Project, project_given),
+        "anomaly": (Anomaly, examine_given),
         "explore": (Explore, explore_run),
         "evaluate": evaluation,
         "compare": (Compare, compare_runs),

@@ -42,6 +42,18 @@ def label_colours(n: int) -> np.ndarray:
     return np.round(255 * np.array([(0.2, 0.2, 0.2), *hues])).astype(np.uint8)
 
 
+def heat_maps(images, made) -> np.ndarray:
+    """Each image uint8[N, H, W, C], what was found for it f32[N, H, W, C] in [-1, 1], and in colours how far
+    the two differ, the mean over channels: from black over violet and red to pale yellow, which is the whole
+    range. uint8[N, 3, H, W, 3]."""
+    import matplotlib
+
+    made = to_uint8(made)
+    apart = np.abs(images.astype(np.float32) - made.astype(np.float32)).mean(3) / 255
+    heat = matplotlib.colormaps["inferno"](apart, bytes=True)[..., :3]
+    return np.stack([*(np.repeat(x, 3 // x.shape[-1], -1) for x in (images, made)), heat], 1)
+
+
 def grid(images, columns: int | None = None, gap: int = 1) -> np.ndarray:
     """Images uint8[N, H, W, C] row by row on one canvas, uint8[height, width, C]."""
     n, h, w, c = images.shape

@@ -36,6 +36,7 @@ ORDER = [
     ["pages"],
     ["plots"],
     ["troubles"],
+    ["anomaly"],
     ["kinds"],
     ["checkpoint"],
     ["methods"],
@@ -47,6 +48,7 @@ ORDER = [
     ["translate"],
     ["projector"],
     ["explorer"],
+    ["detector"],
     ["evaluate"],
     ["statistics"],
     ["results"],
@@ -135,7 +137,15 @@ def test_a_downward_import_is_seen(tmp_path):
 
 
 def test_what_knows_a_kind_of_data_is_seen(tmp_path):
-    assert sorted(KINDS) == [["domains"], ["images"], ["pairs"], ["points"], ["records"], ["sequences"]]
+    assert sorted(KINDS) == [
+        ["anomalies"],
+        ["domains"],
+        ["images"],
+        ["pairs"],
+        ["points"],
+        ["records"],
+        ["sequences"],
+    ]
     wrong = tmp_path / "x.py"
     lines = [
         "from jaxgan.kinds.images import images",
