@@ -126,7 +126,7 @@ class Comparing(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        return nn.Dense(1)(MinibatchStd()(x).reshape(len(x), -1))[:, 0]
+        return nn.Dense(1)(MinibatchStd(10)(x).reshape(len(x), -1))[:, 0]
 
 
 def test_features_are_a_querys_own_where_d_compares_a_batch(queries):
