@@ -420,10 +420,10 @@ def examine_given(args: Anomaly) -> None:
 
     check(args)
     which = _which(args.checkpoint)
-    detector.check_out(args.out)
     _opened(args.run, args.trust)
-    generator = sampling.load(args.run, which, critic=True)
     source = translate.read(args.input, args.run)
+    detector.check_out(source, args.out)
+    generator = sampling.load(args.run, which, critic=True)
     given = projector.fitted(generator, source)
     examine = detector.examiner(generator, args.label, args.steps)
     found = anomaly.examined(examine, given, jax.random.key(args.seed))

@@ -48,8 +48,9 @@ def examiner(generator: Generator, label: str | None = None, steps: int | None =
     return partial(found, generator.variables, generator.d_variables)
 
 
-def check_out(out: Path) -> None:
-    """Raises InputError unless it is a new folder, or an empty one."""
+def check_out(source: Source, out: Path) -> None:
+    """Raises InputError unless it is a new folder, or an empty one, and each image has a name in it."""
+    _files(source)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out} is there already; name a new folder")
 
@@ -74,7 +75,7 @@ def write(out: Path, source: Source, images: np.ndarray, found: anomaly.Examined
       images: uint8[N, H, W, C], those of the source as they were examined.
 
     Raises:
-      InputError: if the folder cannot be written, or two images have one name.
+      InputError: if the folder cannot be written.
     """
     files = _files(source)
     try:

@@ -282,7 +282,11 @@ def test_what_the_command_cannot_take_is_one_line(runs, tmp_path, capsys):
     Image.new("L", (8, 9)).save(tmp_path / "tall.png")
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     Image.new("RGB", (8, 8), (9, 0, 0)).save(tmp_path / "red.png")
+    (tmp_path / "twice").mkdir()
+    for name in ("x.png", "x.bmp"):
+        Image.new("L", (8, 8)).save(tmp_path / "twice" / name)
     for given, flags, told in [
+        ("twice", [], "have one name but for its ending"),
         ("tall.png", [], "tall.png is 8x9, and this generator makes 8x8"),
         ("red.png", [], "red.png has 3 channels"),
         ("none.png", [], "there is no such file"),
