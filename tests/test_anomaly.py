@@ -150,7 +150,9 @@ def test_a_d_without_weights_has_no_features(queries):
 
 def test_izi_by_hand():
     x, made = jnp.array([[[1.0, 2.0]], [[0.0, 0.0]]]), jnp.array([[[0.0, 2.0]], [[3.0, 4.0]]])
-    found = anomaly.izi(x, made, jnp.array([[1.0], [2.0]]), jnp.array([[3.0], [2.0]]), 0.5)
+    found = anomaly.izi(
+        x, made, jnp.array([[1.0, 0.0], [2.0, 1.0]]), jnp.array([[3.0, 2.0], [2.0, 1.0]]), 0.5
+    )
     np.testing.assert_allclose(found.residual, [0.5, 12.5])
     np.testing.assert_allclose(found.features, [4, 0])
     np.testing.assert_allclose(found.score, [2.5, 12.5])
