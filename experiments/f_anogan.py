@@ -92,10 +92,10 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
 
     gan = gan._replace(examine=anomaly.controlled(gan, examine, jax.random.key(cfg.seed)))
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    # Where a part rests nothing of it moves, its moments neither.
+    # By its momentum G would move on where its gradient is none; the encoder has no moments before its phase.
     parts = {
         "generator": optax.conditionally_mask(adam(cfg.g_lr), lambda step: step < cfg.game_steps),
-        "encoder": optax.conditionally_mask(optax.rmsprop(cfg.e_lr), lambda step: step >= cfg.game_steps),
+        "encoder": optax.rmsprop(cfg.e_lr),
     }
     by_name = lambda params: {name: name for name in params}  # noqa: E731
     return gan, Optimizers(optax.partition(parts, by_name), adam(cfg.d_lr), cfg.ema_decay, cfg.shared_draws)
