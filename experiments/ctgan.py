@@ -60,17 +60,17 @@ class Config:
     g_hidden: tuple[Count, ...] = (256, 256)  # widths of G's layers
     d_hidden: tuple[Count, ...] = (256, 256)  # widths of D's
     temperature: Annotated[float, Gt(0)] = 0.2  # of the Gumbel softmax
-    pack: Count = 10  # rows that D judges together; a divisor of the batch
+    pack: Count = 1  # rows that D judges together, a divisor of the batch; 10 in the paper
     batch_size: Count = 100  # 500 in the paper
     steps: Count = 3000  # generator updates
     n_critic: Count = 1  # updates of D for one of G
     gp_weight: Rate = 10.0  # of the gradient penalty, lambda
-    g_lr: Rate = 2e-4  # the generator's learning rate
-    d_lr: Rate = 2e-4  # the critic's learning rate
+    g_lr: Rate = 1e-3  # the generator's learning rate; 2e-4 in the paper
+    d_lr: Rate = 1e-3  # the critic's learning rate; 2e-4 in the paper
     decay: Rate = 1e-6  # of all weights, beside their gradient
     beta1: Decay = 0.5  # of Adam
     beta2: Decay = 0.9  # of Adam
-    ema_decay: Decay | None = None  # of the generator's average; none in the paper
+    ema_decay: Decay | None = 0.999  # of the generator's average, whose samples are scored; none in the paper
     seed: Seed = 0  # of the run's key
 
 

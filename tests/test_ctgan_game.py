@@ -109,7 +109,7 @@ def test_every_number_is_an_argument_on_two_devices_too(small):
     cfg, data = small
     method = methods.method_of(ctgan, records)
     names = set(traceable(method, cfg, data, tuple(jax.devices()[:2])).names)
-    numbers = {"temperature", "gp_weight", "g_lr", "d_lr", "decay", "beta1", "beta2", "seed"}
+    numbers = {"temperature", "gp_weight", "g_lr", "d_lr", "decay", "beta1", "beta2", "ema_decay", "seed"}
     assert names == set(arguments(cfg)) == numbers
 
 
