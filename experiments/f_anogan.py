@@ -45,7 +45,7 @@ class Config(wgan_gp.Config):
     held_out: Count | None = None  # normal images not trained on, and as many others; a third, at most 400
     game_steps: Natural = 1500  # generator updates, before the encoder's
     steps: Count = 4500  # of the game, then of the encoder: 50,000 of these in the authors' code
-    e_lr: Rate = 5e-5  # the encoder's learning rate
+    e_lr: Rate = 5e-4  # the encoder's learning rate; 5e-5 in the authors' code
     weight: Rate = 1.0  # of D's features in the encoder's loss and the score, kappa
     ema_decay: Decay | None = None  # of the generator's average and the encoder's; none in the paper
 
