@@ -19,7 +19,7 @@ from PIL import Image
 from jaxgan import cache, evaluate, methods, pages, plots, records, run, sampling, troubles
 from jaxgan.config import InputError
 from jaxgan.data import files
-from jaxgan.kinds import Panel, Shares
+from jaxgan.kinds import Panel, Played, Shares
 from jaxgan.metrics.score import from_record
 from jaxgan.troubles import Trouble
 
@@ -27,7 +27,8 @@ FRAMES = 24  # of the animation at most: the page is one file
 TALL = 6  # tiles of a named column on the page
 WIDTH = 538  # pixels of a picture in half the page: eight of 64 and their gaps, in pairs
 CHART = 360, 250  # pixels of a curve
-GIF = mimetypes.types_map[".gif"]
+PLAYER = 256  # of a picture with a sound
+GIF, WAV = mimetypes.types_map[".gif"], "audio/wav"
 
 
 class Report(NamedTuple):
@@ -150,8 +151,9 @@ def _bars(shares: Shares) -> Any:
 
 def _sheet(seen: Report) -> Image.Image:
     """report.png."""
-    tiles = [p.what for p in seen.panels if isinstance(p.what, plots.Tiles)]
-    others = [(p.heading, p.what) for p in seen.panels if not isinstance(p.what, plots.Tiles)]
+    pictures = [(p.heading, p.what) for p in seen.panels if isinstance(p.what, plots.Tiles | Played)]
+    tiles = [plots.Tiles(x.images, title=t) if isinstance(x, Played) else x for t, x in pictures]
+    others = [(p.heading, p.what) for p in seen.panels if not isinstance(p.what, plots.Tiles | Played)]
     charts = [(title, _bars(x) if isinstance(x, Shares) else x) for title, x in others] + _curves(seen)
     parts = [seen.name, _progress(seen)]
     own = [record for record in seen.scores["scores"] if record["step"] == seen.step][:2]
@@ -202,7 +204,17 @@ def _columns(tiles: plots.Tiles) -> list[dict[str, Any]]:
     return columns
 
 
-NOTHING = {"shares": None, "columns": None, "picture": None}  # in a section
+def _played(what: Played, name: str) -> list[dict[str, Any]]:
+    """A picture each, and its sound below."""
+    found = []
+    for i, (image, sound) in enumerate(zip(what.images, what.sounds, strict=True), 1):
+        factor = max(1, PLAYER // image.shape[1])
+        canvas = image.repeat(factor, 0).repeat(factor, 1)
+        found.append(_picture(canvas, f"{name}, {i}", sound=pages.embedded(sound, WAV)))
+    return found
+
+
+NOTHING = {"shares": None, "columns": None, "played": None, "picture": None}  # in a section
 
 
 def _section(panel: Panel, wide: bool) -> dict[str, Any]:
@@ -221,6 +233,8 @@ def _section(panel: Panel, wide: bool) -> dict[str, Any]:
             for name, fake, real in zip(what.names, what.fake, what.real, strict=True)
         ]
         return section | {"shares": shares, "name_width": min(14, max(map(len, what.names)) + 1)}
+    if isinstance(what, Played):
+        return section | {"played": _played(what, panel.heading)}
     if isinstance(what, plots.Tiles) and what.names:
         return section | {"columns": _columns(what)}
     width = WIDTH if half else 2 * WIDTH

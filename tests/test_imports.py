@@ -137,15 +137,8 @@ def test_a_downward_import_is_seen(tmp_path):
 
 
 def test_what_knows_a_kind_of_data_is_seen(tmp_path):
-    assert sorted(KINDS) == [
-        ["anomalies"],
-        ["domains"],
-        ["images"],
-        ["pairs"],
-        ["points"],
-        ["records"],
-        ["sequences"],
-    ]
+    names = ["anomalies", "domains", "images", "music", "pairs", "points", "records", "sequences"]
+    assert sorted(KINDS) == [[name] for name in names]
     wrong = tmp_path / "x.py"
     lines = [
         "from jaxgan.kinds.images import images",

@@ -56,11 +56,18 @@ class Shares(NamedTuple):
     real: np.ndarray
 
 
+class Played(NamedTuple):
+    """Pictures that each have a sound."""
+
+    images: tuple[np.ndarray, ...]  # uint8[H, W, C] each
+    sounds: tuple[bytes, ...]  # of each a WAV file
+
+
 class Panel(NamedTuple):
     """A part of a report."""
 
     heading: str
-    what: Any  # plots.Tiles, Shares, or a chart: draw(axis)
+    what: Any  # plots.Tiles, Played, Shares, or a chart: draw(axis)
     text: str = ""
     half: bool = True  # as wide as half the page
 
