@@ -1,9 +1,6 @@
 """Made-up music in one known key: drums, bass and chords that agree in each bar."""
 
-import jax
 import numpy as np
-
-from jaxgan import random
 
 NAMES = ("drums", "bass", "chords")
 LOW, PITCHES, STEPS = 36, 24, 16  # the lowest MIDI number, pitches, and steps of a bar
@@ -35,8 +32,7 @@ def draw(n: int, bars: int = 2, key: int = 0, seed: int = 0) -> np.ndarray:
     pitch classes in the octave from 48, the bass has its root from 36, or the fifth in the second half. Notes
     of both last three steps or more; drums are struck on quavers.
     """
-    key_of = random.fold(jax.random.key(seed), "band")
-    u = np.asarray(random.uniform(key_of, np.arange(n), (3 + 4 * bars,)), np.float64)
+    u = np.random.default_rng(seed).random((n, 3 + 4 * bars))
 
     def chosen(columns, of: int) -> np.ndarray:
         return (u[:, columns] * of).astype(int)

@@ -26,7 +26,8 @@ class Pieces(NamedTuple):
 
 def _key(path: Path, text: str) -> tuple[int, str]:
     """The tonic's pitch class and the mode of "7:minor"."""
-    tonic, _, mode = str(text).partition(":")
+    text = str(text)
+    tonic, _, mode = text.partition(":")
     if not tonic.isdecimal() or int(tonic) > 11 or mode not in ("major", "minor"):
         raise InputError(f"{path}: a key is as 7:minor, the tonic's pitch class and the mode, not {text!r}")
     return int(tonic), mode

@@ -105,9 +105,8 @@ def harmony_jsd(a, b) -> float:
 def _bars(rolls) -> list[bytes]:
     """Each bar with a note, of all tracks together."""
     rolls = np.asarray(rolls, bool)
-    bars = rolls.reshape(-1, *rolls.shape[2:])
-    bars = bars[bars.any((1, 2, 3))]
-    return [row.tobytes() for row in np.packbits(bars.reshape(len(bars), -1), axis=1)]
+    bars = rolls.reshape(rolls.shape[0] * rolls.shape[1], -1)
+    return [row.tobytes() for row in np.packbits(bars[bars.any(1)], axis=1)]
 
 
 def copied_bars(rolls, known) -> float:
