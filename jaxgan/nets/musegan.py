@@ -2,20 +2,21 @@
 
 A vector of z is shared or a track's own, and it is the phrase's, or one by which a temporal generator makes
 another for each bar. Bar generators make a bar's roll of what there is for it: one of all tracks (composer),
-or one a track. Layers without overlap bring a bar from beats to steps, and from octaves to pitches by one
-kernel of 12 semitones, so that each octave has the same scale. BN is in G alone, since the critic's penalty
-is one on each example's own slope.
+or one a track. A bar becomes beats, beats steps, steps octaves, and octaves 12 semitones, by the same layer
+for each, so that all octaves have one scale; D goes the way back. As kernels do not overlap, they are dense
+layers of blocks. BN is in G alone, since the critic's penalty is one on each example's own slope.
 
 The output is tanh: (1 + tanh x) / 2 is the sigmoid of 2x, so that this is no other one.
 """
 
+import math
 from functools import partial
 from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan.nn.conv import Conv, ConvTranspose
+from jaxgan.nn.conv import Conv
 
 Model = Literal["composer", "jamming", "hybrid"]
 BEATS = 4  # of a bar
@@ -58,12 +59,11 @@ class TemporalGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z, *, train: bool):
-        d = z.shape[-1]
-        normed = partial(_Normed, self.axis, self.dtype)
-        x = nn.Dense(self.bars * 2 * d, use_bias=False, dtype=self.dtype)(z)
-        x = normed()(x.reshape(-1, self.bars, 2 * d), train=train)
-        x = Conv(d, (3,), use_bias=False, dtype=self.dtype)(x)
-        return normed()(x, train=train)
+        d, x = z.shape[-1], z
+        for width in (2 * d, d):
+            x = nn.Dense(self.bars * width, use_bias=False, dtype=self.dtype)(x.reshape(len(z), -1))
+            x = _Normed(self.axis, self.dtype)(x.reshape(-1, self.bars, width), train=train)
+        return x
 
 
 class BarGenerator(nn.Module):
@@ -78,16 +78,21 @@ class BarGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, code, *, train: bool):
-        octaves, each = _octaves(self.steps, self.pitches), self.steps // BEATS
+        octaves, n, wide = _octaves(self.steps, self.pitches), len(code), 4 * self.width
         normed = partial(_Normed, self.axis, self.dtype)
-        options = {"use_bias": False, "dtype": self.dtype}
-        up = lambda n, by: ConvTranspose(n, by, by, **options)  # noqa: E731
-        x = nn.Dense(BEATS * 4 * self.width, **options)(code).reshape(-1, BEATS, 1, 4 * self.width)
-        x = normed()(x, train=train)
-        x = normed()(up(4 * self.width, (each, 1))(x), train=train)
-        x = normed()(Conv(4 * self.width, (3, 1), **options)(x), train=train)
-        x = normed()(up(2 * self.width, (1, octaves))(x), train=train)
-        return ConvTranspose(self.tracks, (1, 12), (1, 12), dtype=self.dtype)(x)
+
+        def up(x, *shape):
+            """A block of what each place becomes."""
+            size = math.prod(shape) // math.prod(x.shape[1:-1])
+            return normed()(
+                nn.Dense(size, use_bias=False, dtype=self.dtype)(x).reshape(n, *shape), train=train
+            )
+
+        x = up(up(code, BEATS, wide), self.steps, wide)
+        x = normed()(Conv(wide, (3,), use_bias=False, dtype=self.dtype)(x), train=train)
+        x = up(x, self.steps, octaves, 2 * self.width)
+        x = nn.Dense(12 * self.tracks, dtype=self.dtype)(x)
+        return x.reshape(n, self.steps, self.pitches, self.tracks)
 
 
 class Generator(nn.Module):
@@ -143,16 +148,14 @@ class Critic(nn.Module):
         x = x.astype(self.dtype).reshape(b * bars, steps, pitches, tracks)
         chroma = x.reshape(-1, BEATS, each, octaves, 12, tracks).mean((2, 3)).reshape(-1, BEATS, 12 * tracks)
 
-        def down(x, n, by):
-            return nn.leaky_relu(Conv(n, by, by, padding="VALID", dtype=self.dtype)(x), 0.2)
+        def layer(x, n):
+            return nn.leaky_relu(nn.Dense(n, dtype=self.dtype)(x), 0.2)
 
-        x = down(x, 2 * self.width, (1, 12))
-        x = down(x, 4 * self.width, (1, octaves))
-        x = down(x, 4 * self.width, (each, 1))[:, :, 0]
-        chroma = nn.leaky_relu(nn.Dense(2 * self.width, dtype=self.dtype)(chroma), 0.2)
-        x = jnp.concatenate([x, chroma], -1).reshape(b, -1)
-        x = nn.leaky_relu(nn.Dense(8 * self.width, dtype=self.dtype)(x), 0.2)
-        return nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+        x = layer(x.reshape(-1, steps, octaves, 12 * tracks), 2 * self.width)
+        x = layer(x.reshape(-1, steps, octaves * 2 * self.width), 4 * self.width)
+        x = layer(x.reshape(-1, BEATS, each * 4 * self.width), 4 * self.width)
+        x = jnp.concatenate([x, layer(chroma, 2 * self.width)], -1).reshape(b, -1)
+        return nn.Dense(1, dtype=self.dtype)(layer(x, 8 * self.width))[:, 0].astype(jnp.float32)
 
 
 class Critics(nn.Module):

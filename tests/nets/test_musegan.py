@@ -1,5 +1,7 @@
 """Who depends on what in MuseGAN's networks."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,14 +15,13 @@ BARS, STEPS, PITCHES, TRACKS, D = 3, 8, 24, 2, 4
 def _generator(model):
     net = Generator(model, BARS, STEPS, PITCHES, TRACKS, width=2)
     z = jax.random.normal(jax.random.key(1), (3, vectors(model, TRACKS), D))
-    init = jax.jit(net.init, static_argnames="train")
-    variables = init(jax.random.key(0), z, train=False)
-    return net, jax.jit(lambda z: net.apply(variables, z, train=False)), z, variables
+    variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), z)
+    return net, jax.jit(partial(net.apply, train=False)), z, variables
 
 
-def _changed(sample, z, vector):
+def _changed(sample, variables, z, vector):
     """Which tracks and bars differ, bool[tracks], bool[bars], where one vector of z does."""
-    a, b = (np.asarray(sample(x)) for x in (z, z.at[:, vector].add(1.0)))
+    a, b = (np.asarray(sample(variables, x)) for x in (z, z.at[:, vector].add(1.0)))
     return (a != b).any((0, 1, 2, 3)), (a != b).any((0, 2, 3, 4))
 
 
@@ -31,38 +32,40 @@ def made(request):
 
 def test_each_vector_reaches_the_tracks_it_is_of(made):
     """Shared ones all, a track's own that one alone; and all bars."""
-    model, _, sample, z, _ = made
+    model, _, sample, z, variables = made
     shared = [0, 1] if model != "jamming" else []
     own = [] if model == "composer" else [(len(shared) + i, i // 2) for i in range(2 * TRACKS)]
     assert z.shape[1] == len(shared) + len(own)
-    rolls = sample(z)
+    rolls = sample(variables, z)
     assert rolls.shape == (3, BARS, STEPS, PITCHES, TRACKS)
     assert float(jnp.abs(rolls).max()) < 1
     for vector in shared:
-        tracks, bars = _changed(sample, z, vector)
+        tracks, bars = _changed(sample, variables, z, vector)
         assert tracks.all()
         assert bars.all()
     for vector, track in own:
-        tracks, bars = _changed(sample, z, vector)
+        tracks, bars = _changed(sample, variables, z, vector)
         assert tracks.tolist() == [i == track for i in range(TRACKS)]
         assert bars.all()
 
 
 def test_bars_differ_by_the_temporal_generators_alone(made):
     """Without what these make, all bars are the same, and what stays of z is the phrase's."""
-    model, net, sample, z, variables = made
-    assert not np.allclose(sample(z)[:, 0], sample(z)[:, 1])
+    _, _, sample, z, variables = made
+    rolls = sample(variables, z)
+    assert not np.allclose(rolls[:, 0], rolls[:, 1])
     still = {k: jax.tree.map(jnp.zeros_like, v) for k, v in variables["params"].items() if "temporal" in k}
     assert still
     bare = {**variables, "params": {**variables["params"], **still}}
-    rolls = net.apply(bare, z, train=False)
+    rolls = sample(bare, z)
     np.testing.assert_allclose(rolls[:, 0], rolls[:, 1], atol=1e-6)
     assert not np.allclose(rolls[0], rolls[1])
 
 
 def test_the_generator_normalises_and_the_critics_do_not(made):
     _, net, _, z, variables = made
-    rolls, moved = net.apply(variables, z, train=True, mutable=["batch_stats"])
+    apply = jax.jit(partial(net.apply, train=True, mutable=["batch_stats"]))
+    rolls, moved = apply(variables, z)
     assert rolls.shape == (3, BARS, STEPS, PITCHES, TRACKS)
     before, after = jax.tree.leaves(variables["batch_stats"]), jax.tree.leaves(moved["batch_stats"])
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
@@ -73,7 +76,7 @@ def test_the_generator_normalises_and_the_critics_do_not(made):
 def test_a_temporal_generator_has_a_vector_a_bar():
     net = TemporalGenerator(BARS)
     z = jax.random.normal(jax.random.key(0), (5, D))
-    found, _ = net.init_with_output(jax.random.key(1), z, train=True)
+    found, _ = jax.jit(partial(net.init_with_output, train=True))(jax.random.key(1), z)
     assert found.shape == (5, BARS, D)
     assert not np.allclose(found[:, 0], found[:, 1])
 
@@ -82,11 +85,11 @@ def test_independent_critics_see_their_own_track():
     """And a joint one sees all, at all places."""
     x = jax.random.normal(jax.random.key(0), (2, BARS, STEPS, PITCHES, TRACKS))
     for net, shape in ((Critics(2), (2, TRACKS)), (Critic(2), (2,))):
-        logits, variables = net.init_with_output(jax.random.key(1), x)
+        logits, variables = jax.jit(net.init_with_output)(jax.random.key(1), x)
         assert logits.shape == shape
         assert logits.dtype == jnp.float32
         one = lambda x, net=net, v=variables: net.apply(v, x).reshape(2, -1)[:, 0].sum()  # noqa: E731
-        slope = np.asarray(jax.grad(one)(x))
+        slope = np.asarray(jax.jit(jax.grad(one))(x))
         assert slope[..., 0].all()
         assert slope[..., 1].any() == (len(shape) == 1)
 
