@@ -42,7 +42,7 @@ def qualified_notes(rolls, least: int = 3) -> np.ndarray:
     one bar into the next; one that is struck again without a silent step between is one note."""
     n, bars, steps, pitches, tracks = np.shape(rolls)
     on = np.asarray(rolls, bool).reshape(n, bars * steps, pitches, tracks)
-    on = np.pad(on, [(0, 0), (1, least), (0, 0), (0, 0)])
+    on = np.pad(on, [(0, 0), (1, 1), (0, 0), (0, 0)])
     starts = on[:, 1:] & ~on[:, :-1]
     long = starts.copy()
     for later in range(2, least + 1):
