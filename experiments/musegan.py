@@ -45,23 +45,21 @@ from jaxgan.terms import penalty
 from jaxgan.train import Loop
 from jaxgan.two_player import two_player
 
+Critics = Literal["joint", "independent"]
+
 
 @dataclass(frozen=True)
 class Config:
     """MuseGAN."""
 
-    data: str = (
-        "band"  # band (made up; band:phrases=4000,key=0,seed=0), npz:PATH of voices, folder:PATH of .mid
-    )
+    data: str = "band"  # band (or band:phrases=4000,key=0,seed=0), npz:PATH of voices, folder:PATH of .mid
     bars: Count = 2  # of a phrase; 4 in the paper
     transpose: bool = True  # pieces whose keys are known to C major or A minor
     bar: Count | None = None  # steps of a bar; as the data have
     pitches: Count | None = None  # as the data have
     tracks: tuple[str, ...] | None = None  # their names; as the data have
-    model: musegan.Model = "hybrid"  # who knows what: see above
-    critics: Literal["joint", "independent"] | None = (
-        None  # independent for jamming, else joint, if not given
-    )
+    model: musegan.Model = "hybrid"  # composer, jamming or hybrid: what tracks share, as above
+    critics: Critics | None = None  # joint, or independent of each track, as jamming has if not given
     latent: Count = 16  # numbers in each vector of z; 32 in the paper
     width: Count = 16  # channels, of which layers have 2, 4 or 8 times as many
     batch_size: Count = 64  # phrases in one update

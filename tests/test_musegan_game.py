@@ -22,8 +22,9 @@ from jaxgan.train import Loop
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
-SMALL = musegan.Config(data="band:phrases=16", bars=1, latent=2, width=1, batch_size=4, steps=4, n_critic=2,
-                       ema_decay=0.5)  # fmt: skip
+# One generator of all tracks has the least to compile; the others are traced.
+SMALL = musegan.Config(data="band:phrases=16", bars=1, model="composer", latent=2, width=1, batch_size=4,
+                       steps=4, n_critic=2, ema_decay=0.5)  # fmt: skip
 DATA = music.load(SMALL, None)
 CFG = train.ready(method_of(musegan, music), {"": SMALL}, DATA)[""]
 
@@ -67,10 +68,9 @@ def test_each_model_has_its_critics(model, critics, logits):
     assert "gp" in figures
 
 
-@pytest.mark.parametrize("critics", ["joint", "independent"])
-def test_every_number_of_a_config_may_be_traced(critics):
+def test_every_number_of_a_config_may_be_traced():
     """So that a sweep over it is one compiled program; on two devices."""
-    cfg = replace(CFG, critics=critics)
+    cfg = replace(CFG, critics="independent")
     names = traceable(method_of(musegan, music), cfg, DATA, tuple(jax.devices()[:2])).names
     numbers = {f.name for f in fields(cfg) if isinstance(getattr(cfg, f.name), float)}
     assert set(names) == set(arguments(cfg)) == numbers | {"seed"}
@@ -127,7 +127,7 @@ def test_every_command_takes_a_run(runs, tmp_path, capsys):
     cli.main(["evaluate", str(whole), "--n", "60"])
     shown = capsys.readouterr().out
     assert "harmony_jsd" in shown
-    assert "held-out music in the place of samples" in shown
+    assert "whole bars of the phrases trained on" in shown
     cli.main(["report", str(whole), "--out", str(tmp_path / "r")])
     page = (tmp_path / "r" / "report.html").read_text()
     assert len(re.findall(r'<audio controls preload="none" src="data:audio/wav;base64,UklGR', page)) == 8
