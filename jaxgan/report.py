@@ -207,9 +207,9 @@ def _columns(tiles: plots.Tiles) -> list[dict[str, Any]]:
 def _played(what: Played, name: str) -> list[dict[str, Any]]:
     """A picture each, and its sound below."""
     found = []
-    for i, (image, sound) in enumerate(zip(what.images, what.sounds, strict=True), 1):
-        factor = max(1, PLAYER // image.shape[1])
-        canvas = image.repeat(factor, 0).repeat(factor, 1)
+    for i, (tile, sound) in enumerate(zip(what.images, what.sounds, strict=True), 1):
+        factor = max(1, PLAYER // tile.shape[1])
+        canvas = tile.repeat(factor, 0).repeat(factor, 1)
         found.append(_picture(canvas, f"{name}, {i}", sound=pages.embedded(sound, WAV)))
     return found
 
