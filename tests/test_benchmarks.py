@@ -1,17 +1,21 @@
 import contextlib
+import dataclasses
 import subprocess
 import sys
 from functools import partial
 from types import ModuleType, SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from experiments.benchmarks import loading, scale, startup, step_time
-from experiments.benchmarks.cases import CASES
+from experiments.benchmarks.cases import CASES, Pair
 from jaxgan import steps
 from jaxgan.config import InputError
+from jaxgan.nn.conv import conv
 
 
 def test_the_floor_counts_every_product_of_the_ring():
@@ -20,6 +24,47 @@ def test_the_floor_counts_every_product_of_the_ring():
     d_step = g + 2 * d + 2 * d + 2 * (hidden + 128)
     g_step = g + d + d + g + (hidden + 2 * 128)
     assert step_time.flops(CASES["g"]) == 2 * 256 * (d_step + g_step)
+
+
+class Lazily(Pair):
+    """The ring with a product of [128, 128] in one step of four, from the second on."""
+
+    @staticmethod
+    def train_step(gan, opts, state, batches):
+        state, metrics = steps.train_step(gan, opts, state, batches)
+        w = state.g.params["Dense_1"]["kernel"]
+        return state, metrics | {"w": lax.cond(state.step % 4 == 1, lambda: (w @ w).sum(), lambda: 0.0)}
+
+
+def test_the_floor_counts_what_is_lazy_by_its_frequency():
+    ring = {f.name: getattr(CASES["g"], f.name) for f in dataclasses.fields(CASES["g"])}
+    once = 2 * 128**3
+    for start, period, share in ((0, 4, 1 / 4), (0, 1, 1), (1, 1, 0), (1, 4, 1 / 4)):
+        lazily = Lazily(**ring | {"start": start, "period": period})
+        assert step_time.flops(lazily) - step_time.flops(CASES["g"]) == share * once
+
+
+def test_the_floor_counts_a_groups_channels_alone():
+    """In all three products of a convolution."""
+    x, w = jnp.ones((2, 6, 6, 8)), jnp.ones((3, 3, 2, 12))
+    loss = lambda x, w: jnp.square(conv(x, w, (1, 1), groups=4)).sum()  # noqa: E731
+    program = jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, w)
+    assert step_time._count(program.jaxpr, [None, None]) == 3 * 2 * 2 * 36 * 9 * 2 * 12
+
+
+def test_a_timing_is_of_whole_periods(monkeypatch):
+    """Of lazy terms, whose steps cost more than the others."""
+    asked = []
+
+    def process(name, mode, length):
+        asked.append(length)
+        one = SimpleNamespace(run=lambda: 30.0, stop=lambda: None)
+        return SimpleNamespace(ready=lambda: one)
+
+    monkeypatch.setattr(step_time, "Process", process)
+    assert step_time._length("g", 1) == 33
+    assert step_time._length("j", 1) == 48
+    assert asked == [4, 16]
 
 
 def test_every_mode_of_ours_makes_the_same_steps():
@@ -60,6 +105,24 @@ def test_every_case_is_traced(name, linen):
         after, metrics = jax.eval_shape(partial(case.train_step, gan, opts), state, batches)
     assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(lambda x: x.shape, state)
     assert {"d/loss", "g/loss"} <= set(metrics)
+
+
+def _small(name):
+    """A case with networks of few channels."""
+    case = CASES[name]
+    size = {"image_size": 8, "width": 8, "latent": 5} | {"j": {"most": 8, "styles": 6, "mapping": 2},
+            "k": {"most": 8}, "l": {"blocks": 1}}[name]  # fmt: skip
+    layout = {path: (of[0], (4, 4, 8)) if isinstance(of, tuple) else of for path, of in case.layout.items()}
+    config = dataclasses.replace(case.config, **size)
+    return dataclasses.replace(case, config=config, shape=(8, 8, 3), batch=4, latent=5, layout=layout)
+
+
+@pytest.mark.parametrize("name", ["j", "k", "l"])
+def test_the_experiments_agree_with_pytorch(name):
+    """In each loss and gradient, the lazy ones too."""
+    pytest.importorskip("torch")
+    with jax.enable_x64(True):
+        assert step_time.disagreement(name, _small(name)) < 1e-6
 
 
 def test_a_case_that_fails_does_not_lose_the_others(tmp_path, monkeypatch, capsys):

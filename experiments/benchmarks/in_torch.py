@@ -1,5 +1,7 @@
 """The same games as a good PyTorch user would write them."""
 
+import importlib
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -273,14 +275,15 @@ def image(x):
 
 def weight(value, path, layout):
     """A flax parameter as PyTorch keeps it."""
-    layer, kind = path.split("/")[-2:]
+    layer, _, kind = path.rpartition("/")
     value = np.asarray(value)
-    if kind == "kernel" and "ConvTranspose" in layer:
-        value = value[::-1, ::-1].transpose(2, 3, 0, 1)
-    elif kind == "kernel" and "Conv" in layer:
-        value = value.transpose(3, 2, 0, 1)
+    if kind == "kernel" and value.ndim == 4:
+        turned = "ConvTranspose" in layer or layout.get(layer) == "transposed"
+        value = value[::-1, ::-1].transpose(2, 3, 0, 1) if turned else value.transpose(3, 2, 0, 1)
+    elif value.ndim > 2:
+        value = np.moveaxis(value, -1, -3)
     else:
-        side, (h, w, c) = layout.get(path.rsplit("/", 1)[0], (None, (1, 1, 1)))
+        side, (h, w, c) = layout.get(layer, (None, (1, 1, 1)))
         if side == "in" and kind == "kernel":
             value = value.reshape(h, w, c, -1).transpose(2, 0, 1, 3).reshape(h * w * c, -1)
         if side == "out":
@@ -290,7 +293,7 @@ def weight(value, path, layout):
     return torch.from_numpy(np.array(value, order="C"))
 
 
-NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+NAMES = {"kernel": "weight", "scale": "weight"}
 
 
 def _parameter(net, path):
@@ -299,7 +302,7 @@ def _parameter(net, path):
     module = net.get_submodule(".".join(layers))
     if kind == "kernel" and hasattr(module, "parametrizations"):
         return module.parametrizations.weight.original
-    return getattr(module, NAMES[kind])
+    return getattr(module, NAMES.get(kind, kind))
 
 
 @torch.no_grad()
@@ -324,122 +327,170 @@ def load_vectors(net, vectors):
         norm._v.copy_(F.normalize(module.parametrizations.weight.original.flatten(1).T @ u, dim=0))
 
 
-def d_loss(case, g, d, real, z, mix, *given):
-    """D's loss; `mix` [B] weighs the interpolation of the gradient penalty; `given` are images that both
-    players are given, if any."""
-    if isinstance(case, Cycle):
-        return cycle_d_loss(d, real, *given, *cycle_fakes(g, real, *given))
-    with torch.no_grad():
-        fake = g(z, *given)
-    if case.penalty == "r1":
-        real = real.detach().requires_grad_()
-    real_logits, fake_logits = d(real, *given), d(fake, *given)
-    if case.loss == "hinge":
-        return (F.relu(1 - real_logits) + F.relu(1 + fake_logits)).mean()
-    if case.loss == "wasserstein":
-        loss = (fake_logits - real_logits).mean()
-    else:
-        loss = (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()
-    if case.penalty == "r1":
-        (grad,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
-        loss = loss + 5.0 * grad.square().flatten(1).sum(1).mean()
-    if case.penalty == "gradient_penalty":
-        between = torch.lerp(real, fake, mix.view(-1, 1, 1, 1)).requires_grad_()
-        (grad,) = torch.autograd.grad(d(between).sum(), between, create_graph=True)
-        loss = loss + 10.0 * (grad.square().flatten(1).sum(1).sqrt() - 1).square().mean()
-    return loss
+class Game:
+    """What a trainer asks of a game; each loss is of the numbers that it draws, the real data and what both
+    players are given beside, if anything."""
+
+    compiled = ("d_loss", "g_loss")  # the methods that `torch.compile` takes
+    lazy = {}  # losses with updates of their own: method -> (who, every how many steps)
+    average = None  # step -> the decay of G's average, where one is kept
+
+    def __init__(self, name, case):
+        self.case = case
+        self.g, self.d = networks(name, case)
+
+    def adam(self, who):
+        """The options of a player's."""
+        return dict(lr=2e-4, betas=self.case.betas)
+
+    def draw(self, **on):
+        n, case = self.case.batch, self.case
+        mix = {} if case.penalty is None else {"mix": torch.rand(n, **on)}
+        return {"z": torch.randn(n, case.latent, **on), **mix}
+
+    def d_loss(self, drawn, real, *given):
+        case, d = self.case, self.d
+        with torch.no_grad():
+            fake = self.g(drawn["z"], *given)
+        if case.penalty == "r1":
+            real = real.detach().requires_grad_()
+        real_logits, fake_logits = d(real, *given), d(fake, *given)
+        if case.loss == "hinge":
+            return (F.relu(1 - real_logits) + F.relu(1 + fake_logits)).mean()
+        if case.loss == "wasserstein":
+            loss = (fake_logits - real_logits).mean()
+        else:
+            loss = (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()
+        if case.penalty == "r1":
+            loss = loss + 5.0 * squared_gradient(real_logits, real).mean()
+        if case.penalty == "gradient_penalty":
+            loss = loss + 10.0 * to_slope_one(d, real, fake, drawn["mix"])
+        return loss
+
+    def g_loss(self, drawn, real, *given):
+        case = self.case
+        fake = self.g(drawn["z"], *given)
+        logits = self.d(fake, *given)
+        loss = F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
+        return loss if case.l1 is None else loss + case.l1 * (fake - real).abs().mean()
 
 
-def g_loss(case, g, d, z, real=None, *given):
-    if isinstance(case, Cycle):
-        return cycle_g_loss(g, d, real, *given)[0]
-    fake = g(z, *given)
-    logits = d(fake, *given)
-    loss = F.softplus(-logits).mean() if case.loss == "non_saturating" else -logits.mean()
-    return loss if case.l1 is None else loss + case.l1 * (fake - real).abs().mean()
+def squared_gradient(logits, x):
+    """The squared norm of each example's gradient, [B]."""
+    (grad,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return grad.square().flatten(1).sum(1)
 
 
-@torch.no_grad()
-def cycle_fakes(g, a, b):
-    return g["a"](b), g["b"](a)
+def to_slope_one(d, real, fake, mix):
+    """The mean of (||grad D|| - 1)^2 between real and fake."""
+    between = torch.lerp(real, fake, mix.view(-1, 1, 1, 1)).requires_grad_()
+    return (squared_gradient(d(between), between).sqrt() - 1).square().mean()
 
 
-def cycle_d_loss(d, a, b, fake_a, fake_b):
-    loss = 0
-    for side, real, fake in (("a", a, fake_a), ("b", b, fake_b)):
-        on_real, on_fake = d[side](torch.cat([real, fake])).chunk(2)
-        loss = loss + ((on_real - 1).square().mean() + on_fake.square().mean()) / 2
-    return loss
+class CycleGame(Game):
+    compiled = ("judged", "made")
+
+    def judged(self, a, b, fake_a, fake_b):
+        loss = 0
+        for side, real, fake in (("a", a, fake_a), ("b", b, fake_b)):
+            on_real, on_fake = self.d[side](torch.cat([real, fake])).chunk(2)
+            loss = loss + ((on_real - 1).square().mean() + on_fake.square().mean()) / 2
+        return loss
+
+    def made(self, a, b):
+        """(the loss of both generators, what they made of b and of a)."""
+        g, d = self.g, self.d
+        fake_a, same_a = g["a"](torch.cat([b, a])).chunk(2)
+        fake_b, same_b = g["b"](torch.cat([a, b])).chunk(2)
+        apart = lambda x, y: (x - y).abs().mean()  # noqa: E731
+        loss = (d["a"](fake_a) - 1).square().mean() + (d["b"](fake_b) - 1).square().mean()
+        loss = loss + 10 * (apart(g["a"](fake_b), a) + apart(g["b"](fake_a), b))
+        return loss + 5 * (apart(same_a, a) + apart(same_b, b)), fake_a, fake_b
+
+    def d_loss(self, drawn, a, b):
+        with torch.no_grad():
+            fakes = self.g["a"](b), self.g["b"](a)
+        return self.judged(a, b, *fakes)
+
+    def g_loss(self, drawn, a, b):
+        return self.made(a, b)[0]
 
 
-def cycle_g_loss(g, d, a, b):
-    """(the loss of both generators, what they made of b and of a)."""
-    fake_a, same_a = g["a"](torch.cat([b, a])).chunk(2)
-    fake_b, same_b = g["b"](torch.cat([a, b])).chunk(2)
-    apart = lambda x, y: (x - y).abs().mean()  # noqa: E731
-    loss = (d["a"](fake_a) - 1).square().mean() + (d["b"](fake_b) - 1).square().mean()
-    loss = loss + 10 * (apart(g["a"](fake_b), a) + apart(g["b"](fake_a), b))
-    return loss + 5 * (apart(same_a, a) + apart(same_b, b)), fake_a, fake_b
+def game(name, case):
+    return (CycleGame if isinstance(case, Cycle) else Game)(name, case)
+
+
+def game_of(name, case):
+    """PyTorch's side of a case, which may have a module of its own."""
+    return importlib.import_module(f"experiments.benchmarks.{case.in_torch}").game(name, case)
 
 
 def trainer(name, case, mode, seen, device):
     """Of a case, on batches of real data and what is given beside."""
     kind = CycleTrainer if isinstance(case, Cycle) else Trainer
-    return kind(name, case, mode, seen, device)
+    return kind(game_of(name, case), mode, seen, device)
 
 
 class Trainer:
-    """One mode: "eager", "channels_last" or "compile" (channels last, both losses compiled)."""
+    """One mode: "eager", "channels_last" or "compile" (channels last, the game's `compiled` compiled)."""
 
-    def __init__(self, name, case, mode, seen, device):
-        self.case, self.device = case, device
+    def __init__(self, game, mode, seen, device):
+        self.game, self.steps, self.on = game, 0, {"device": device}
         layout = {"memory_format": torch.contiguous_format}
-        if mode != "eager" and len(case.shape) == 3:
+        if mode != "eager" and len(game.case.shape) == 3:
             layout = {"memory_format": torch.channels_last}
-        self.g, self.d = (net.to(device, **layout) for net in networks(name, case))
+        game.g.to(device, **layout)
+        game.d.to(device, **layout)
+        self.players = {"g": game.g, "d": game.d}
         ready = lambda x: x.to(device, **(layout if x.ndim == 4 else {}))  # noqa: E731
         self.real = [tuple(map(ready, of)) for of in seen]
-        adam = dict(lr=2e-4, betas=case.betas, fused=True)
-        self.g_opt = torch.optim.Adam(self.g.parameters(), **adam)
-        self.d_opt = torch.optim.Adam(self.d.parameters(), **adam)
-        compiled = torch.compile if mode == "compile" else lambda f: f
-        self.d_loss = compiled(
-            lambda z, mix, real, *given: d_loss(case, self.g, self.d, real, z, mix, *given)
-        )
-        self.g_loss = compiled(lambda z, *seen: g_loss(case, self.g, self.d, z, *seen))
+        self.opts = {
+            who: torch.optim.Adam(net.parameters(), **game.adam(who), fused=True)
+            for who, net in self.players.items()
+        }
+        self.average = [p.detach().clone() for p in game.g.parameters()] if game.average else []
+        for name in game.compiled if mode == "compile" else ():
+            setattr(game, name, torch.compile(getattr(game, name)))
+
+    def update(self, who, loss_fn, *seen):
+        """One of a player, from numbers drawn anew."""
+        self.opts[who].zero_grad()
+        loss_fn(self.game.draw(**self.on), *seen).backward()
+        self.opts[who].step()
+
+    def lazily(self, of, *seen):
+        """The further updates of a player that are due in this step."""
+        for name, (who, every) in self.game.lazy.items():
+            if who == of and self.steps % every == 0:
+                self.update(who, getattr(self.game, name), *seen)
 
     def step(self):
-        n, device = self.case.batch, self.device
+        game = self.game
+        self.lazily("g", *self.real[-1])
         for seen in self.real:
-            self.d_opt.zero_grad()
-            z = torch.randn(n, self.case.latent, device=device)
-            self.d_loss(z, torch.rand(n, device=device), *seen).backward()
-            self.d_opt.step()
-        self.d.requires_grad_(False)
-        self.g_opt.zero_grad()
-        self.g_loss(torch.randn(n, self.case.latent, device=device), *seen).backward()
-        self.g_opt.step()
-        self.d.requires_grad_(True)
+            self.update("d", game.d_loss, *seen)
+            self.lazily("d", *seen)
+        game.d.requires_grad_(False)
+        self.update("g", game.g_loss, *seen)
+        game.d.requires_grad_(True)
+        if self.average:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, list(game.g.parameters()), 1 - game.average(self.steps))
+        self.steps += 1
 
 
 class CycleTrainer(Trainer):
     """As the authors' code: G first, then D on the images that G has just made. The pool, which shows new
     images until it is full, is left out."""
 
-    def __init__(self, name, case, mode, seen, device):
-        super().__init__(name, case, mode, seen, device)
-        compiled = torch.compile if mode == "compile" else lambda f: f
-        self.g_loss = compiled(lambda *real: cycle_g_loss(self.g, self.d, *real))
-        self.d_loss = compiled(lambda *images: cycle_d_loss(self.d, *images))
-
     def step(self):
-        (real,) = self.real
-        self.d.requires_grad_(False)
-        self.g_opt.zero_grad()
-        loss, *fakes = self.g_loss(*real)
+        game, ((a, b),) = self.game, self.real
+        game.d.requires_grad_(False)
+        self.opts["g"].zero_grad()
+        loss, *fakes = game.made(a, b)
         loss.backward()
-        self.g_opt.step()
-        self.d.requires_grad_(True)
-        self.d_opt.zero_grad()
-        self.d_loss(*real, *(fake.detach() for fake in fakes)).backward()
-        self.d_opt.step()
+        self.opts["g"].step()
+        game.d.requires_grad_(True)
+        self.opts["d"].zero_grad()
+        game.judged(a, b, *(fake.detach() for fake in fakes)).backward()
+        self.opts["d"].step()

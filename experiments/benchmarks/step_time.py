@@ -39,6 +39,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ import tyro
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import lax
+from jax.extend import core
 from jax.interpreters import partial_eval
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -60,8 +62,8 @@ from experiments.benchmarks.cases import CASES, Case
 from experiments.benchmarks.startup import cpu
 from jaxgan import parallel, random, steps
 from jaxgan.config import Count, InputError
-from jaxgan.nets import cyclegan, dcgan, pix2pix, resnet
-from jaxgan.nn import spectral
+from jaxgan.nets import cyclegan, dcgan, pix2pix, progan, r3gan, resnet, stylegan2
+from jaxgan.nn import equalized, modulated, spectral
 from jaxgan.signals import reported
 
 OURS = ("scan", "loop")
@@ -90,6 +92,17 @@ class LinenSpectralConv(spectral._Spectral, nn.Conv):
     iterations: int = 1
 
 
+class LinenEqualizedConv(equalized._Equalized, nn.Conv):
+    """`flax.linen.Conv` with an equalized learning rate."""
+
+    kernel_init: Callable = nn.initializers.normal(1.0)
+    gain: float = math.sqrt(2)
+    lr_multiplier: float = 1.0
+
+
+_NHWC = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+
 def _linen_convolutions():
     """Has the networks built on flax.linen's convolutions."""
     stack = ExitStack()
@@ -102,6 +115,11 @@ def _linen_convolutions():
         (pix2pix, "ConvTranspose", nn.ConvTranspose),
         (resnet, "Conv", nn.Conv),
         (resnet, "SpectralConv", LinenSpectralConv),
+        (stylegan2, "EqualizedConv", LinenEqualizedConv),
+        (modulated, "conv", functools.partial(lax.conv_general_dilated, **_NHWC)),
+        (modulated, "conv_transpose", functools.partial(lax.conv_transpose, **_NHWC)),
+        (progan, "EqualizedConv", LinenEqualizedConv),
+        (r3gan, "Conv", nn.Conv),
     ):
         stack.enter_context(mock.patch.object(module, name, layer))
     return stack
@@ -116,7 +134,8 @@ class Ours:
             gan, opts = case.game()
             self.batches = case.batches()
             first = jax.tree.map(lambda x: x[0], self.batches)
-            self.state = steps.create_state(gan, opts, jax.random.key(0), first)
+            state = steps.create_state(gan, opts, jax.random.key(0), first)
+            self.state = state.replace(step=state.step + case.start)
             step = functools.partial(case.train_step, gan, opts)
             if mode != "loop":
                 one, n = step, length
@@ -140,35 +159,52 @@ class Ours:
 
 
 def flops(case: Case) -> float:
-    """Floating-point operations of one step's matrix products and convolutions in their direct form."""
+    """Floating-point operations of one step's matrix products and convolutions in their direct form: the mean
+    over a period, in each step those of the branches that it takes."""
     gan, opts = case.game()
     batches = case.batches()
     state = steps.create_state(gan, opts, jax.random.key(0), jax.tree.map(lambda x: x[0], batches))
     closed = jax.make_jaxpr(functools.partial(case.train_step, gan, opts))(state, batches)
-    used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    used, reads = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    leaves = [x for x, read in zip(jax.tree.leaves((state, batches)), reads, strict=True) if read]
+    period = range(case.start, case.start + case.period)
+    counts = [_count(used, [np.int32(n) if x is state.step else None for x in leaves]) for n in period]
+    return float(statistics.mean(counts))
 
-    def count(jaxpr):
-        total = 0
-        for eqn in jaxpr.eqns:
-            shapes = [v.aval.shape for v in (*eqn.invars, *eqn.outvars) if hasattr(v.aval, "shape")]
-            if eqn.primitive.name in ("conv", "conv_input", "conv_weight"):
-                geo = eqn.params["geo"]
-                # Each entry of the kernel meets each pixel of the output once.
-                n, c, o = {
-                    "conv": (shapes[0][0], *shapes[1][-2:]),
-                    "conv_input": (shapes[0][0], *shapes[1][-2:]),
-                    "conv_weight": (shapes[0][0], shapes[0][-1], shapes[1][-1]),
-                }[eqn.primitive.name]
-                total += 2 * n * math.prod(geo.output) * math.prod(geo.kernel) * c * o
-            elif eqn.primitive.name == "dot_general":
-                (contracted, _), _ = eqn.params["dimension_numbers"]
-                total += 2 * math.prod(shapes[-1]) * math.prod(shapes[0][i] for i in contracted)
-            inner = [p for p in eqn.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
-            times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
-            total += times * sum(count(getattr(p, "jaxpr", p)) for p in inner)
-        return total
 
-    return float(count(used))
+def _count(jaxpr, given: list) -> int:
+    """Operations of a program, of whose inputs some scalars are known and the others None. What follows from
+    these alone, such as which branch is taken, is computed."""
+    total, known = 0, dict(zip(jaxpr.invars, given, strict=True))
+    for eqn in jaxpr.eqns:
+        values = [v.val if isinstance(v, core.Literal) else known.get(v) for v in eqn.invars]
+        if all(x is not None for x in values) and not any(v.aval.shape for v in eqn.outvars):
+            functions, params = eqn.primitive.get_bind_params(eqn.params)
+            made = eqn.primitive.bind(*functions, *values, **params)
+            known |= zip(eqn.outvars, made if eqn.primitive.multiple_results else [made], strict=True)
+            continue
+        shapes = [v.aval.shape for v in (*eqn.invars, *eqn.outvars) if hasattr(v.aval, "shape")]
+        if eqn.primitive.name in ("conv", "conv_input", "conv_weight"):
+            geo = eqn.params["geo"]
+            # Each entry of the kernel meets each pixel of the output once.
+            n, c, o = {
+                "conv": (shapes[0][0], *shapes[1][-2:]),
+                "conv_input": (shapes[0][0], *shapes[1][-2:]),
+                "conv_weight": (shapes[0][0], shapes[0][-1] // geo.groups, shapes[1][-1]),
+            }[eqn.primitive.name]
+            total += 2 * n * math.prod(geo.output) * math.prod(geo.kernel) * c * o
+        elif eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            total += 2 * math.prod(shapes[-1]) * math.prod(shapes[0][i] for i in contracted)
+        elif eqn.primitive.name == "cond":
+            total += _count(eqn.params["branches"][int(values[0])].jaxpr, values[1:])
+            continue
+        inner = [p for p in eqn.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
+        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        for part in (getattr(p, "jaxpr", p) for p in inner):
+            passed = values if eqn.primitive.name == "jit" else [None] * len(part.invars)
+            total += times * _count(part, passed)
+    return total
 
 
 class Product:
@@ -234,8 +270,7 @@ class Torch:
 
 def modes(case: Case) -> tuple[str, ...]:
     """The modes that a case has."""
-    second_order = case.penalty is not None
-    skipped = {"compile"} if second_order else set()
+    skipped = set() if case.compiles else {"compile"}
     if len(case.shape) != 3 or case.title.startswith("MLP"):
         skipped.add("channels_last")
     return tuple(m for m in (*OURS, *TORCH) if m not in skipped)
@@ -268,9 +303,23 @@ def _converged(stats, params):
     return {p: np.linalg.svd(m.reshape(-1, m.shape[-1]), False)[2][0] for p, m in matrices.items()}
 
 
-def disagreement(name: str) -> float:
-    """The largest relative difference of the two sides' losses and gradients (each gradient's by its
-    norm), from the same weights, images, latents and interpolation.
+def _moved(params):
+    """Every weight by a normal number a tenth as large as one of its leaf, or as 1."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: x + 0.1 * rng.standard_normal(x.shape) * (jnp.abs(x).mean() if x.any() else 1.0), params
+    )
+
+
+# To be compiled soon; two runs of it are not worth more.
+_UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def disagreement(name: str, case: Case) -> float:
+    """The largest relative difference of the two sides' losses, the lazy ones too, and gradients (each
+    gradient's by its norm), from the same weights, images and random numbers.
+
+    The weights are moved a little from where they begin: what begins at 0 hides what is behind it.
 
     In float64: in float32, weights changed by a millionth change these gradients by up to 3e-3 of
     their norm, since some of the many units are always at the kink of their ReLU.
@@ -280,12 +329,16 @@ def disagreement(name: str) -> float:
     """
     from experiments.benchmarks import in_torch
 
-    case = CASES[name]
     gan, opts = case.game(jnp.float64)
     batch = jax.tree.map(lambda x: x[0], case.batches())
     state = steps.create_state(gan, opts, jax.random.key(0), batch)
     wide = lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x  # noqa: E731
     batch, state = jax.tree.map(wide, (batch, state))
+    state = state.replace(
+        step=state.step + case.start,
+        g=state.g.replace(params=_moved(state.g.params)),
+        d=state.d.replace(params=_moved(state.d.params)),
+    )
     vectors = _converged(state.d.stats, state.d.params)
     if vectors:
         tree = state.d.stats["spectral"]
@@ -293,46 +346,35 @@ def disagreement(name: str) -> float:
             *layers, last = path.split("/")[1:]
             functools.reduce(dict.__getitem__, layers, tree)[last]["u"] = u
     key = random.fold(jax.random.key(0), "agreement")
-    z = jnp.zeros(len(batch["slot"]))  # of a game whose noise is dropout alone
-    if case.latent:
-        z = wide(gan.latent(random.fold(key, "latent"), batch["slot"]))
-    mix = (
-        random.uniform(random.fold(key, "interpolate"), batch["slot"], (1, 1, 1))
-        .reshape(-1)
-        .astype(jnp.float64)
-    )
+    drawn = jax.tree.map(wide, case.drawn(gan, key, batch["slot"]))
 
-    g, d = (net.double() for net in in_torch.networks(name, case))
-    nets = {"generator": (g, state.g.params), "discriminator": (d, state.d.params)}
+    game = in_torch.game_of(name, case)
+    nets = {"g": ("generator", game.g.double()), "d": ("discriminator", game.d.double())}
     tensors = {}
-    for side, (net, params) in nets.items():
-        tensors |= in_torch.load(net, _flat(side, params), case.layout)
-    in_torch.load_vectors(d, {f"discriminator{path}": u for path, u in vectors.items()})
-    real, *given = map(in_torch.image, case.seen(batch))
-    z_torch, mix = in_torch.image(z), in_torch.image(mix)
+    for who, (side, net) in nets.items():
+        tensors |= in_torch.load(net, _flat(side, getattr(state, who).params), case.layout)
+    in_torch.load_vectors(game.d, {f"discriminator{path}": u for path, u in vectors.items()})
+    seen = [in_torch.image(x) for x in case.seen(batch)]
+    drawn = {what: in_torch.image(x) for what, x in drawn.items()}
 
     worst = 0.0
-    for side, loss_fn, params in (
-        ("discriminator", gan.d_loss, state.d.params),
-        ("generator", gan.g_loss, state.g.params),
-    ):
-        (ours, _), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, state, batch, key)
-        for net in (g, d):
+    losses = {"d_loss": ("d", gan.d_loss), "g_loss": ("g", gan.g_loss), **case.lazy(jnp.float64)}
+    for name, (who, loss_fn) in losses.items():
+        gradient = jax.jit(jax.value_and_grad(loss_fn, has_aux=True), compiler_options=_UNOPTIMISED)
+        (ours, _), grads = gradient(getattr(state, who).params, state, batch, key)
+        for _, net in nets.values():
             net.zero_grad()
-        theirs = (
-            in_torch.d_loss(case, g, d, real, z_torch, mix, *given)
-            if side == "discriminator"
-            else in_torch.g_loss(case, g, d, z_torch, real, *given)
-        )
+        theirs = getattr(game, name)(drawn, *seen)
         theirs.backward()
         worst = max(worst, abs(float(ours) - theirs.item()) / max(abs(float(ours)), 1e-3))
-        grads = _flat(side, grads)
+        grads = _flat(nets[who][0], grads)
         largest = max(np.linalg.norm(v) for v in grads.values())
         for path, value in grads.items():
             value = in_torch.weight(value, path, case.layout)
             # A bias before batch norm has no gradient but rounding: measured against the largest.
             scale = max(float(value.norm()), 1e-3 * largest)
-            worst = max(worst, float((tensors[path].grad - value).norm()) / scale)
+            of = tensors[path].grad
+            worst = max(worst, float((value if of is None else of - value).norm()) / scale)
     return worst
 
 
@@ -410,11 +452,13 @@ class Process:
 
 
 def _length(name: str, seconds: float) -> int:
-    """Steps a timing: 10 at least, since every call allocates its buffers anew and a run's are long."""
-    one = Process(name, "scan", 4).ready()
+    """Steps a timing: 10 at least, since every call allocates its buffers anew and a run's are long, and
+    whole periods of lazy terms."""
+    period = CASES[name].period
+    one = Process(name, "scan", max(4, period)).ready()
     length = max(10, round(1e3 * seconds / one.run()))
     one.stop()
-    return length
+    return -(-length // period) * period
 
 
 def measure(cfg: Config, name: str, products: dict[str, Process], bar: tqdm) -> dict:
@@ -422,7 +466,7 @@ def measure(cfg: Config, name: str, products: dict[str, Process], bar: tqdm) -> 
     case = CASES[name]
     bar.set_postfix_str(f"{name}: agreement")
     with jax.enable_x64(True):
-        difference = disagreement(name)
+        difference = disagreement(name, case)
     if not difference < TOLERANCE:
         raise RuntimeError(f"case {name}: the two sides differ by {difference:.1e}; nothing is timed")
     bar.set_postfix_str(f"{name}: compiling")
