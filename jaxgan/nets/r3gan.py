@@ -11,50 +11,17 @@ and W1 and W2 at He's scale times L^(-1/4) for L blocks in the network. Sizes ch
 """
 
 import math
-from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from jaxgan.nn.conv import Conv
+from jaxgan.nn.resample import double, halve
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # He's, of this slope
 
 _unit = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-
-
-def _by_neighbours(x, axis: int, make: Callable):
-    """What is made of x, a zero at both ends of an axis, by slices: (start, stop, stride) -> slice."""
-    padded = jnp.pad(x, [(int(a == axis),) * 2 for a in range(x.ndim)])
-    return make(lambda *of: lax.slice_in_dim(padded, *of, axis=axis))
-
-
-def double(x):
-    """x [B, H, W, C] -> [B, 2H, 2W, C]."""
-    for axis in (1, 2):
-        n = x.shape[axis]
-
-        def pairs(at, x=x, n=n, axis=axis):
-            own = 0.75 * x
-            return jnp.stack([own + 0.25 * at(0, n), own + 0.25 * at(2, n + 2)], axis + 1)
-
-        x = _by_neighbours(x, axis, pairs).reshape(*x.shape[:axis], 2 * n, *x.shape[axis + 1 :])
-    return x
-
-
-def halve(x):
-    """x [B, 2H, 2W, C] -> [B, H, W, C]."""
-    for axis in (1, 2):
-        n = x.shape[axis]
-
-        def filtered(at, n=n):
-            a, b, c, d = (at(i, i + n - 1, 2) for i in range(4))
-            return 0.125 * (a + d) + 0.375 * (b + c)
-
-        x = _by_neighbours(x, axis, filtered)
-    return x
 
 
 class Block(nn.Module):

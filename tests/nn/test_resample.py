@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,35 @@ def test_taps_are_not_turned_and_edges_may_cut(normal):
     np.testing.assert_allclose(fir(x, (1, -1)), whole[:, 1:-2, 1:-2], rtol=1e-6)
     with pytest.raises(ValueError, match="nothing is left"):
         resample.fir(x, (-3, -3))
+
+
+def _matrix(n, edges, taps, up, down):
+    """The filter along an axis of n, by its definition."""
+    wide = np.zeros((up * n + sum(max(e, 0) for e in edges), n))
+    wide[max(edges[0], 0) : max(edges[0], 0) + up * n : up][:n] = np.eye(n)
+    wide = wide[max(-edges[0], 0) : len(wide) - max(-edges[1], 0)]
+    rows = [np.array(taps) @ wide[o : o + len(taps)] for o in range(0, len(wide) - len(taps) + 1, down)]
+    return np.stack(rows) * up / sum(taps)
+
+
+def test_the_filter_and_its_transpose_are_a_matrix_and_its_transpose(normal):
+    """Also of lanes; with phases that no tap meets, in the last row, and images that are cut."""
+    rows = [
+        ((1, 1), (1.0, 3.0, 3.0, 1.0), 1, 1),
+        ((2, -1), (1.0, 3.0, 2.0, 1.0), 2, 1),
+        ((-1, 3), (1.0, 3.0, 2.0, 1.0), 1, 2),
+        ((2, 2), (1.0, 2.0, 4.0), 3, 2),
+        ((0, 1), (1.0, 2.0), 1, 3),
+    ]
+    x = normal((3, 1, 5, 6, 2))
+    for edges, taps, up, down in rows:
+        m, n = (_matrix(size, edges, taps, up, down) for size in (5, 6))
+        of = jax.vmap(partial(resample.fir, edges=edges, taps=taps, up=up, down=down))
+        g = normal((3, 1, len(m), len(n), 2))
+        y = jax.jit(of)(x)
+        back = jax.jit(jax.linear_transpose(of, x))(g)[0]
+        np.testing.assert_allclose(y, np.einsum("oh,pw,lbhwc->lbopc", m, n, x), atol=1e-5)
+        np.testing.assert_allclose(back, np.einsum("oh,pw,lbopc->lbhwc", m, n, g), atol=1e-5)
 
 
 def test_derivatives_of_second_order(normal):
