@@ -69,6 +69,11 @@ def _shrink(x, factor: int):
     return x.reshape(*lead, h // factor, factor, w // factor, factor, c).mean((-4, -2))
 
 
+def _wide(x):
+    """x in float32, or wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _mixed(below, above, alpha):
     alpha = jnp.asarray(alpha, below.dtype)
     return (1 - alpha) * below + alpha * above
@@ -173,9 +178,9 @@ class Generator(_Growing):
         """Level k's image of x [B, 4, 4, C], at full size."""
         for up in self.up[:k]:
             below, x = x, up(x)
-        made = self.to_image[k](x).astype(jnp.float32)
+        made = _wide(self.to_image[k](x))
         if k > 0:
-            before = self.to_image[k - 1](below).astype(jnp.float32)
+            before = _wide(self.to_image[k - 1](below))
             made = _mixed(_enlarge(before, 2), made, alpha)
         return _enlarge(made, 2 ** (self.last - k))
 
@@ -220,4 +225,4 @@ class Discriminator(_Growing):
         x = self.at_level(Discriminator.features, x.astype(self.dtype), step)
         x = _leaky(self.conv(self.std(x)))
         x = _leaky(self.dense(x.reshape(x.shape[0], -1)))
-        return self.logit(x)[:, 0].astype(jnp.float32)
+        return _wide(self.logit(x)[:, 0])

@@ -30,6 +30,11 @@ def _leaky(x):
     return math.sqrt(2) * nn.leaky_relu(x, 0.2)
 
 
+def _wide(x):
+    """x in float32, or wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _clamped(x, most: float | None):
     """x in [-most, most]; None leaves it as it is."""
     return x if most is None else jnp.clip(x, -most, most)
@@ -80,7 +85,7 @@ class Mapping(nn.Module):
             raise ValueError(
                 f"a mapping of 0 layers is the identity: it takes no labels, and z [B, {self.features}], as w"
             )
-        parts = [] if z is None else [pixel_norm(z.astype(jnp.float32))]
+        parts = [] if z is None else [pixel_norm(_wide(z))]
         if label is not None:
             codes = jax.nn.one_hot(label, self.n_classes)
             y = pixel_norm(EqualizedDense(self.features, gain=1.0, name="embed")(codes))
@@ -153,7 +158,7 @@ class Colours(nn.Module):
         style = _style(features, 1.0, "style", self.dtype)(w.astype(self.dtype)) / math.sqrt(features)
         y = modulated_conv(x, kernel.astype(self.dtype), style, demodulate=False)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        return _clamped(y.astype(jnp.float32) + bias[None, None, None], self.clamp)
+        return _clamped(_wide(y) + bias[None, None, None], self.clamp)
 
 
 def _of_layers(sizes: list[int]) -> list[int]:
@@ -373,7 +378,7 @@ class Discriminator(nn.Module):
         x = _leaky(conv(features(4), (3, 3), name="last")(x))
         x = _leaky(dense(features(4), name="dense")(x.reshape(len(x), -1)))
         if self.n_classes is None:
-            return dense(1, name="logit")(x)[:, 0].astype(jnp.float32)
-        x = dense(features(4), name="logit")(x).astype(jnp.float32)
+            return _wide(dense(1, name="logit")(x)[:, 0])
+        x = _wide(dense(features(4), name="logit")(x))
         w = Mapping(features(4), self.mapping, self.n_classes, name="mapped")(None, label)
         return (x * w).sum(-1) / math.sqrt(features(4))
