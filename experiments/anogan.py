@@ -16,6 +16,10 @@ which is 1 - AUC there, the best checkpoint is kept, `--search-steps` and `--wei
 PCA's components are. The others are scored at the end: `auc`, beside the distance from the mean of the images
 trained on, what their principal components leave, and G as it was before its first step (auc_untrained).
 
+Measured by `--normal 8 --width 16`, the digit 8 being normal, with seed 0, in 5 minutes of one core of an
+AMD EPYC (family 25 model 1) beside other work: auc 0.972 (0.928 to 1; 58 images), of the class mean 0.968,
+of 16 principal components 0.976, and of an untrained G 0.829. So nothing is won over these here.
+
 Published: an AUC of 0.89 on images of retinas; with one digit of MNIST normal 0.85 to 0.99, in the mean 0.913
 (Perera, Nallapati and Xiang 2019).
 """

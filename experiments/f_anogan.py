@@ -13,6 +13,10 @@ of normal images, where f is what D's last hidden layer has. Of a query the same
 trunk, without normalisation; z is uniform in [-1, 1), which is where a tanh reaches, and normal in the paper.
 How images are scored, and beside what, is as in `experiments.anogan`.
 
+Measured by `--image-size 8 --normal 8 --width 16 --game-steps 400 --steps 2400` with seed 0, in a minute of
+one core of an AMD EPYC (family 25 model 1): auc 0.958 (0.901 to 0.993; 58 images), of the class mean 0.954,
+of 32 principal components 0.968, and of an untrained G 0.668.
+
 Published: an AUC of 0.93 on images of retinas.
 """
 
