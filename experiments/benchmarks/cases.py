@@ -271,7 +271,7 @@ CASES = {
         batch=16,
         latent=64,
         layout={"discriminator/dense": ("in", (4, 4, 64))}
-        | {f"generator/synthesis/conv{size}_up": "transposed" for size in (8, 16, 32)},
+        | {f"generator/synthesis/conv{size}_up": ("transposed", (3, 3, 64)) for size in (8, 16, 32)},
         in_torch="stylegan2_in_torch",
         period=16,
     ),

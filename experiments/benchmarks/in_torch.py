@@ -277,13 +277,13 @@ def weight(value, path, layout):
     """A flax parameter as PyTorch keeps it."""
     layer, _, kind = path.rpartition("/")
     value = np.asarray(value)
+    side, (h, w, c) = layout.get(layer, (None, (1, 1, 1)))
     if kind == "kernel" and value.ndim == 4:
-        turned = "ConvTranspose" in layer or layout.get(layer) == "transposed"
+        turned = "ConvTranspose" in layer or side == "transposed"
         value = value[::-1, ::-1].transpose(2, 3, 0, 1) if turned else value.transpose(3, 2, 0, 1)
     elif value.ndim > 2:
         value = np.moveaxis(value, -1, -3)
     else:
-        side, (h, w, c) = layout.get(layer, (None, (1, 1, 1)))
         if side == "in" and kind == "kernel":
             value = value.reshape(h, w, c, -1).transpose(2, 0, 1, 3).reshape(h * w * c, -1)
         if side == "out":

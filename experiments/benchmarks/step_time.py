@@ -4,8 +4,8 @@
     python -m experiments.benchmarks.step_time
 
 Every case is the same game on both sides: networks, batch, optimiser and arithmetic. Before a case is
-timed, both sides are given the same weights and inputs and must agree in both losses and every
-gradient to 1e-3. Then each mode gets a process of its own, since the two libraries slow each other
+timed, both sides are given the same weights and inputs and must agree in all losses and every
+gradient to 1e-3. A timing is of whole periods of lazy terms. Then each mode gets a process of its own, since the two libraries slow each other
 down by a tenth in one (an MLP's step), each round runs every mode once, one after the other, and the
 table has the medians over rounds:
 
@@ -14,8 +14,8 @@ table has the medians over rounds:
     linen          flax.linen's convolutions in the scan (one round: it can take minutes)
     eager          PyTorch, fused Adam
     channels_last  the same with channels-last memory
-    compile        the same with `torch.compile` on both losses, where it can: not through a second
-                   derivative
+    compile        the same with `torch.compile` on what it can take: on both losses, or on their parts
+                   that have no second derivative
 
 `floor` is the step's multiplications in their direct form at the speed of the fastest matrix product
 measured beside them, and `products` the share of the step that they would take at the speed of the
@@ -177,32 +177,36 @@ def _count(jaxpr, given: list) -> int:
     these alone, such as which branch is taken, is computed."""
     total, known = 0, dict(zip(jaxpr.invars, given, strict=True))
     for eqn in jaxpr.eqns:
+        name, jitted = eqn.primitive.name, eqn.primitive.name == "jit"
         values = [v.val if isinstance(v, core.Literal) else known.get(v) for v in eqn.invars]
-        if all(x is not None for x in values) and not any(v.aval.shape for v in eqn.outvars):
-            functions, params = eqn.primitive.get_bind_params(eqn.params)
-            made = eqn.primitive.bind(*functions, *values, **params)
+        inner = [p for p in eqn.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
+        scalar = not any(v.aval.shape for v in eqn.outvars)
+        if scalar and all(x is not None for x in values) and (jitted or not (inner or name == "cond")):
+            run = (
+                core.jaxpr_as_fun(inner[0]) if jitted else functools.partial(eqn.primitive.bind, **eqn.params)
+            )
+            made = run(*values)
             known |= zip(eqn.outvars, made if eqn.primitive.multiple_results else [made], strict=True)
             continue
         shapes = [v.aval.shape for v in (*eqn.invars, *eqn.outvars) if hasattr(v.aval, "shape")]
-        if eqn.primitive.name in ("conv", "conv_input", "conv_weight"):
+        if name in ("conv", "conv_input", "conv_weight"):
             geo = eqn.params["geo"]
             # Each entry of the kernel meets each pixel of the output once.
             n, c, o = {
                 "conv": (shapes[0][0], *shapes[1][-2:]),
                 "conv_input": (shapes[0][0], *shapes[1][-2:]),
                 "conv_weight": (shapes[0][0], shapes[0][-1] // geo.groups, shapes[1][-1]),
-            }[eqn.primitive.name]
+            }[name]
             total += 2 * n * math.prod(geo.output) * math.prod(geo.kernel) * c * o
-        elif eqn.primitive.name == "dot_general":
+        elif name == "dot_general":
             (contracted, _), _ = eqn.params["dimension_numbers"]
             total += 2 * math.prod(shapes[-1]) * math.prod(shapes[0][i] for i in contracted)
-        elif eqn.primitive.name == "cond":
+        elif name == "cond":
             total += _count(eqn.params["branches"][int(values[0])].jaxpr, values[1:])
             continue
-        inner = [p for p in eqn.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
-        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        times = eqn.params.get("length", 1) if name == "scan" else 1
         for part in (getattr(p, "jaxpr", p) for p in inner):
-            passed = values if eqn.primitive.name == "jit" else [None] * len(part.invars)
+            passed = values if jitted else [None] * len(part.invars)
             total += times * _count(part, passed)
     return total
 
