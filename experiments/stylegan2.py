@@ -17,10 +17,12 @@ diversity 0.95, memorisation 1.49. R1's weight decides: with `--gamma 3` and `10
 0.1 it is 204, and with 0.0016, 2020b's heuristic, 188, where even 4000 steps end at 57.9; without mixing
 and path length, `--mixing 0 --path-weight 0`, that one has 77.9 after 1500.
 
-On `--data shapes --image-size 32 --width 8 --steps 2500 --gamma 0.0064`, seeds 0 to 2, 14 minutes of a core
-each, it is not there yet, and by chance: fcd 386, 29.5 and 128. Of seed 1, by `jaxgan explore`, the mean
-path length is 3.73 in Z and 2.18 in W; a swap of the first three layers' styles changes 57 % of the shapes,
-48 % of the colours, and moves the centre by 0.235; a swap of the others 28 %, 71 %, and 0.065.
+On `--data shapes --image-size 32 --width 8 --steps 2500`, seeds 0 to 2, 11 minutes of a core each, it is
+not there yet: fcd 184, 84.2 and 69.3 (386, 29.5 and 128 with `--gamma 0.0064`), and no better than without
+a mapping network, `--mapping 0`: 110, 50.4 and 84.6. By `jaxgan explore` the mean path length is 4.48, 4.19
+and 3.11 in Z and 2.66, 2.45 and 1.91 in W. A swap of the first three layers' styles changes 10, 50 and 45 %
+of the shapes and moves the centre by 0.124, 0.222 and 0.173, one of the others' 7, 19 and 21 % and 0.068,
+0.054 and 0.053; the colours follow the first too, 73, 65 and 76 %, and the others in 36, 52 and 28 %.
 
 Published: an FID of 2.84 and a path length of 145.0 on FFHQ at 1024 pixels, where StyleGAN has 4.40 and 212.1
 (2020, table 1); an FID of 2.42 on CIFAR-10 with labels and adaptive augmentation (2020b).

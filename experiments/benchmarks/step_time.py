@@ -4,10 +4,10 @@
     python -m experiments.benchmarks.step_time
 
 Every case is the same game on both sides: networks, batch, optimiser and arithmetic. Before a case is
-timed, both sides are given the same weights and inputs and must agree in all losses and every
-gradient to 1e-3. A timing is of whole periods of lazy terms. Then each mode gets a process of its own, since the two libraries slow each other
-down by a tenth in one (an MLP's step), each round runs every mode once, one after the other, and the
-table has the medians over rounds:
+timed, both sides are given the same weights and inputs and must agree in all losses and every gradient to
+1e-3. A timing is of whole periods of lazy terms. Then each mode gets a process of its own, since the two
+libraries slow each other down by a tenth in one (an MLP's step), each round runs every mode once, one after
+the other, and the table has the medians over rounds:
 
     scan           jaxgan's networks and `train_chunk`, donated state
     loop           the same train step, jitted, in a Python loop
