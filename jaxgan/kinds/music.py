@@ -160,19 +160,21 @@ def of_real(data: Dataset) -> dict[str, float]:
     return found | {f"shuffled_{name}": mixed[name] for name in names if name in mixed}
 
 
+@cache
+def _own(data: Dataset, held: Dataset) -> dict[str, float]:
+    """The figures of real music, which samples should be near to."""
+    return figures(data, held, _some(held, SCORED))
+
+
 ABOUT = {
-    "harmony_jsd": ("lower", (0, 1), "pitch classes of a beat, of all pitched tracks"),
-    "empty_bars": ("nearer to that of real music", (0, 1), "bars of a track; mean over tracks"),
-    "used_pitch_classes": ("nearer to that of real music", (0, 12), "of a bar; mean over pitched tracks"),
-    "qualified_notes": ("nearer to that of real music", (0, 1), "3 steps or more; mean over pitched tracks"),
-    "tonal_distance": (
-        "nearer to that of real music",
-        (0, None),
-        "tonal centroids of a beat; mean over pairs",
-    ),
-    "drum_pattern": ("nearer to that of real music", (0, 1), "drums on quavers"),
-    "in_scale": ("nearer to that of real music", (0, 1), "pitched tracks, by steps"),
-    "copied_bars": ("nearer to that of real music", (0, 1), "whole bars of the phrases trained on"),
+    "harmony_jsd": ((0, 1), "pitch classes of a beat, of all pitched tracks"),
+    "empty_bars": ((0, 1), "bars of a track; mean over tracks"),
+    "used_pitch_classes": ((0, 12), "of a bar; mean over pitched tracks"),
+    "qualified_notes": ((0, 1), "3 steps or more; mean over pitched tracks"),
+    "tonal_distance": ((0, None), "tonal centroids of a beat; mean over pairs"),
+    "drum_pattern": ((0, 1), "drums on quavers"),
+    "in_scale": ((0, 1), "pitched tracks, by steps"),
+    "copied_bars": ((0, 1), "whole bars of the phrases trained on"),
 }
 
 
@@ -205,7 +207,7 @@ def judge(
         of = made.samples
         values, around = figures(data, held, of), {}
         if groups and len(of) >= 4 * groups:
-            known = {name: ABOUT[name][1] for name in values}
+            known = {name: ABOUT[name][0] for name in values}
             around = intervals(
                 lambda rows: dict.fromkeys(values, np.nan) | figures(data, held, of[rows]),
                 values,
@@ -213,9 +215,11 @@ def judge(
                 groups=groups,
                 bounds=known,
             )
-        found = []
+        found, own = [], _own(data, held)
         for name, value in values.items():
-            better, within, what = ABOUT[name]
+            within, what = ABOUT[name]
+            # What real music has no such figure of is best where there is least of it.
+            better = "lower" if name == "harmony_jsd" else f"nearer to {own.get(name, 0):.4g}"
             against, size = {
                 "harmony_jsd": (held, len(_reference(held))),
                 "copied_bars": (data, data.size),
