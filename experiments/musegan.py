@@ -50,7 +50,7 @@ from jaxgan.losses.adversarial import wasserstein
 from jaxgan.nets import musegan
 from jaxgan.terms import penalty
 from jaxgan.train import Loop
-from jaxgan.two_player import two_player
+from jaxgan.two_player import encoded, two_player
 
 Critics = Literal["joint", "independent"]
 
@@ -93,21 +93,9 @@ def each_gradient_penalty(critics, real, fake, key, slot, *, weight):
     return weight * jnp.square(off).mean(-1)
 
 
-def of_rolls(gan: GAN) -> GAN:
-    """A game of levels f32[B, ...] in [-1, 1] as one of rolls bool[B, ...]."""
-
-    def levels(batch):
-        return batch | {"level": jnp.where(batch["roll"], 1.0, -1.0)}
-
-    def critic(variables, x, condition=None):
-        return gan.critic(variables, jnp.where(x, 1.0, -1.0) if x.dtype == bool else x)
-
-    return gan._replace(
-        init=lambda key, batch: gan.init(key, levels(batch)),
-        d_loss=lambda params, state, batch, key: gan.d_loss(params, state, levels(batch), key),
-        g_loss=lambda params, state, batch, key: gan.g_loss(params, state, levels(batch), key),
-        critic=critic,
-    )
+def level(roll):
+    """bool as f32: 1 where a note is, -1 elsewhere."""
+    return jnp.where(roll, 1.0, -1.0)
 
 
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
@@ -129,7 +117,7 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         d_terms={"gp": penalty(slope, weight=cfg.gp_weight)},
     )
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    return of_rolls(gan), Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
+    return encoded(gan, "roll", "level", level), Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
 
 
 loop = Loop(sample_every=500, evaluate_every=250, checkpoint_every=1000)

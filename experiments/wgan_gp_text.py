@@ -35,7 +35,7 @@ from jaxgan.losses.penalties import gradient_penalty
 from jaxgan.nets.wgan_gp_text import Discriminator, Generator
 from jaxgan.terms import penalty
 from jaxgan.train import Loop
-from jaxgan.two_player import two_player
+from jaxgan.two_player import encoded, two_player
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,6 @@ class Config:
     seed: Seed = 0  # of the run's key
 
 
-def of_tokens(gan: GAN, n: int) -> GAN:
-    """A game of one-hot lines f32[B, L, n] as one of tokens i32[B, L]."""
-
-    def one_hot(batch):
-        return batch | {"one_hot": jax.nn.one_hot(batch["token"], n)}
-
-    def critic(variables, x, condition=None):
-        return gan.critic(variables, jax.nn.one_hot(x, n) if x.ndim == 2 else x)
-
-    return gan._replace(
-        init=lambda key, batch: gan.init(key, one_hot(batch)),
-        d_loss=lambda params, state, batch, key: gan.d_loss(params, state, one_hot(batch), key),
-        g_loss=lambda params, state, batch, key: gan.g_loss(params, state, one_hot(batch), key),
-        critic=critic,
-    )
-
-
 def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
     """The method of a config, for batches sharded over the device axis if there is one."""
     gan = two_player(
@@ -90,7 +73,8 @@ def make(cfg: Config, axis: str | None = None) -> tuple[GAN, Optimizers]:
         d_terms={"gp": penalty(gradient_penalty, weight=cfg.gp_weight)},
     )
     adam = partial(optax.adam, b1=cfg.beta1, b2=cfg.beta2)
-    return of_tokens(gan, cfg.tokens), Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
+    gan = encoded(gan, "token", "one_hot", partial(jax.nn.one_hot, num_classes=cfg.tokens))
+    return gan, Optimizers(adam(cfg.g_lr), adam(cfg.d_lr), cfg.ema_decay)
 
 
 loop = Loop(sample_every=500, evaluate_every=250, checkpoint_every=1000)

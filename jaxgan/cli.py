@@ -422,7 +422,7 @@ def examine_given(args: Anomaly) -> None:
     which = _which(args.checkpoint)
     _opened(args.run, args.trust)
     source = translate.read(args.input, args.run)
-    detector.check_out(source, args.out)
+    translate.check_folder(source, args.out)
     generator = sampling.load(args.run, which, critic=True)
     given = projector.fitted(generator, source)
     examine = detector.examiner(generator, args.label, args.steps)

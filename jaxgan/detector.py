@@ -48,13 +48,6 @@ def examiner(generator: Generator, label: str | None = None, steps: int | None =
     return partial(found, generator.variables, generator.d_variables)
 
 
-def check_out(source: Source, out: Path) -> None:
-    """Raises InputError unless it is a new folder, or an empty one, and each image has a name in it."""
-    _files(source)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out} is there already; name a new folder")
-
-
 def _files(source: Source) -> list[tuple[str, Path]]:
     """A name for each image, and the picture of its heat map below the folder."""
     if source.form == "npz":
@@ -62,10 +55,7 @@ def _files(source: Source) -> list[tuple[str, Path]]:
         return [
             (f"{source.names[0].name}[{i}]", Path(f"{i:0{digits}}.png")) for i in range(len(source.images))
         ]
-    pictures = [name.with_suffix(".png") for name in source.names]
-    if len(set(pictures)) < len(pictures):
-        raise InputError("two images of one folder have one name but for its ending: rename one of them")
-    return [(str(name), picture) for name, picture in zip(source.names, pictures, strict=True)]
+    return [(str(name), name.with_suffix(".png")) for name in source.names]
 
 
 def write(out: Path, source: Source, images: np.ndarray, found: anomaly.Examined) -> None:

@@ -71,9 +71,15 @@ def check_out(source: Source, out: Path) -> None:
         raise InputError(f"--out {out}: a name ending in .npz for the images of an npz file")
     if source.form == "image" and out.suffix.lower() not in files.endings():
         raise InputError(f"--out {out}: a name that ends as an image's does, such as .png")
-    if source.form == "folder" and len({p.with_suffix("") for p in source.names}) < len(source.names):
+    if source.form == "folder":
+        check_folder(source, out)
+
+
+def check_folder(source: Source, out: Path) -> None:
+    """Raises InputError unless it is a new folder, or an empty one, and each image has a name in it."""
+    if len({p.with_suffix("") for p in source.names}) < len(source.names):
         raise InputError("two images of one folder have one name but for its ending: rename one of them")
-    if source.form == "folder" and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out} is there already; name a new folder")
 
 

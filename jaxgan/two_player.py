@@ -324,3 +324,25 @@ def two_player(
         )[0]
 
     return GAN(init, d_loss, g_loss, latent, sample, critic, condition, pass_through)
+
+
+def encoded(gan: GAN, raw: str, of: str, encode: Callable) -> GAN:
+    """A game of batch[of] f32[B, ...] as one of batch[raw], of integers or booleans, from which it is made.
+
+    Args:
+      encode: raw values -> what the players see of them, such as one-hot vectors.
+    """
+
+    def seen(batch):
+        return batch | {of: encode(batch[raw])}
+
+    def critic(variables, x, asked=None):
+        made = jnp.issubdtype(x.dtype, jnp.floating)
+        return gan.critic(variables, x if made else encode(x), asked)
+
+    return gan._replace(
+        init=lambda key, batch: gan.init(key, seen(batch)),
+        d_loss=lambda params, state, batch, key: gan.d_loss(params, state, seen(batch), key),
+        g_loss=lambda params, state, batch, key: gan.g_loss(params, state, seen(batch), key),
+        critic=critic,
+    )

@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -129,13 +129,6 @@ def test_a_schema_that_is_not_its_own_is_told(small):
     other = records.load(replace(medgan.Config(), data="patients:rows=40,codes=5,groups=2"), None)
     with pytest.raises(InputError, match="it is another method's"):
         ctgan.make(replace(small[0], schema=other.facts["schema"]))
-
-
-def test_help_explains_every_flag(capsys):
-    with pytest.raises(SystemExit):
-        train.main(ctgan.Config, ctgan.make, records, argv=["--help"])
-    shown = capsys.readouterr().out
-    assert all("--" + field.name.replace("_", "-") in shown for field in fields(ctgan.Config))
 
 
 @pytest.mark.usefixtures("without_curves")

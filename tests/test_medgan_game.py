@@ -1,6 +1,6 @@
 """medGAN's phases: what moves in which, and that they are functions of the step."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import medgan
-from jaxgan import checkpoint, methods, sampling, train
+from jaxgan import checkpoint, methods, sampling
 from jaxgan.config import InputError
 from jaxgan.kinds.records import records
 from jaxgan.losses.adversarial import non_saturating
@@ -141,13 +141,6 @@ def test_what_it_cannot_make_is_told():
     counts = records.load(replace(SMALL, data="visits:rows=40,codes=5,groups=2"), None).facts["schema"]
     with pytest.raises(InputError, match="of binary columns alone or of counts alone, not binary, count"):
         medgan.make(replace(CFG, schema=(*CFG.schema[:2], *counts[2:])))
-
-
-def test_help_explains_every_flag(capsys):
-    with pytest.raises(SystemExit):
-        train.main(medgan.Config, medgan.make, records, argv=["--help"])
-    shown = capsys.readouterr().out
-    assert all("--" + field.name.replace("_", "-") in shown for field in fields(medgan.Config))
 
 
 def test_samples_have_no_part_of_the_encoder(run):

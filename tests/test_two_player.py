@@ -16,7 +16,7 @@ from jaxgan.losses.auxiliary import cross_entropy
 from jaxgan.nets import dcgan, mlp
 from jaxgan.nn.minibatch import pack
 from jaxgan.terms import Term, g_penalty, penalty
-from jaxgan.two_player import two_player
+from jaxgan.two_player import encoded, two_player
 
 
 def _equal(a, b):
@@ -488,3 +488,26 @@ def test_what_a_lazy_term_makes_beside_moves_in_its_own_steps(key):
     gan, _ = _told(d_terms={"count": Term(lambda s, c: s.real_logits, start=jnp.zeros(()))})
     with pytest.raises(InputError, match="go together, or `of` makes"):
         gan.d_loss(state.d.params, state, batch, key)
+
+
+def test_a_game_of_raw_values_is_the_same_game(game, key):
+    """Its critic is given raw values, or what G makes; the control encodes otherwise."""
+    gan, state, batch = game
+    bits = jax.random.bernoulli(key, shape=batch["image"].shape)
+    seen = batch | {"image": jnp.where(bits, 1.0, -1.0)}
+    raw = {"bits": bits, "slot": batch["slot"]}
+    own = encoded(gan, "bits", "image", lambda x: jnp.where(x, 1.0, -1.0))
+    other = encoded(gan, "bits", "image", lambda x: jnp.where(x, -1.0, 1.0))
+    opts = Optimizers(optax.sgd(0.1), optax.sgd(0.1))
+    assert _equal(steps.create_state(own, opts, key, raw), steps.create_state(gan, opts, key, seen))
+    for name, who in [("d_loss", "d"), ("g_loss", "g")]:
+        params = getattr(state, who).params
+        expected = getattr(gan, name)(params, state, seen, key)
+        assert _equal(getattr(own, name)(params, state, raw, key), expected)
+        if who == "d":
+            assert not _equal(getattr(other, name)(params, state, raw, key), expected)
+    variables = state.d.variables
+    expected = gan.critic(variables, seen["image"])
+    assert _equal(own.critic(variables, bits), expected)
+    assert _equal(own.critic(variables, seen["image"]), expected)
+    assert not _equal(other.critic(variables, bits), expected)

@@ -375,6 +375,23 @@ class Game:
         return loss if case.l1 is None else loss + case.l1 * (fake - real).abs().mean()
 
 
+class ConfigGame(Game):
+    """Of an experiment's config and networks of its own; the decay of G's average is reached step by step."""
+
+    networks = None  # of a config: the generator and the discriminator
+
+    def __init__(self, name, case):
+        self.case, self.cfg = case, case.cfg()
+        self.g, self.d = (network(self.cfg) for network in self.networks)
+
+    def adam(self, who):
+        cfg = self.cfg
+        return dict(lr=getattr(cfg, f"{who}_lr"), betas=(cfg.beta1, cfg.beta2))
+
+    def average(self, step):
+        return min(self.cfg.ema_decay, (1 + step) / (10 + step))
+
+
 def squared_gradient(logits, x):
     """The squared norm of each example's gradient, [B]."""
     (grad,) = torch.autograd.grad(logits.sum(), x, create_graph=True)

@@ -77,21 +77,11 @@ class Discriminator(in_torch.Net):
         return self.logit(leaky(self.dense(x.flatten(1))))[:, 0]
 
 
-class ProGan(in_torch.Game):
+class ProGan(in_torch.ConfigGame):
     """D's loss without its penalty, which has second derivatives, can be compiled."""
 
+    networks = Generator, Discriminator
     compiled = ("judged", "g_loss")
-
-    def __init__(self, name, case):
-        self.case, self.cfg = case, case.cfg()
-        self.g, self.d = Generator(self.cfg), Discriminator(self.cfg)
-
-    def adam(self, who):
-        cfg = self.cfg
-        return dict(lr=getattr(cfg, f"{who}_lr"), betas=(cfg.beta1, cfg.beta2))
-
-    def average(self, step):
-        return min(self.cfg.ema_decay, (1 + step) / (10 + step))
 
     def draw(self, **on):
         n = self.case.batch

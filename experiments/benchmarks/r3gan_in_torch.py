@@ -60,21 +60,11 @@ class Discriminator(R3Net):
         return self.Dense_0((self.basis * x).sum((2, 3)))[:, 0]
 
 
-class R3Gan(in_torch.Game):
+class R3Gan(in_torch.ConfigGame):
     """D's loss has second derivatives; what G does can be compiled."""
 
+    networks = Generator, Discriminator
     compiled = ("fakes", "g_loss")
-
-    def __init__(self, name, case):
-        self.case, self.cfg = case, case.cfg()
-        self.g, self.d = Generator(self.cfg), Discriminator(self.cfg)
-
-    def adam(self, who):
-        cfg = self.cfg
-        return dict(lr=getattr(cfg, f"{who}_lr"), betas=(cfg.beta1, cfg.beta2))
-
-    def average(self, step):
-        return min(self.cfg.ema_decay, (1 + step) / (10 + step))
 
     def draw(self, **on):
         return {"z": torch.randn(self.case.batch, self.case.latent, **on)}

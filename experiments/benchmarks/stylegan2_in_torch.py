@@ -163,12 +163,13 @@ class Discriminator(nn.Module):
         return self.logit(_leaky(self.dense(x.flatten(1))))[:, 0]
 
 
-class StyleGan2(in_torch.Game):
+class StyleGan2(in_torch.ConfigGame):
     """Lazy terms are left as they are: both have second derivatives."""
 
+    networks = Generator, Discriminator
+
     def __init__(self, name, case):
-        self.case, self.cfg = case, case.cfg()
-        self.g, self.d = Generator(self.cfg), Discriminator(self.cfg)
+        super().__init__(name, case)
         self.lazy = {"path_length": ("g", self.cfg.path_every), "r1": ("d", self.cfg.r1_every)}
         self.mean = 0.0
 

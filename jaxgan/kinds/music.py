@@ -149,21 +149,20 @@ def _reference(held: Dataset) -> np.ndarray:
 
 
 @cache
-def of_real(data: Dataset) -> dict[str, float]:
-    """The figures of held-out music in the place of samples; harmonies are those of the phrases trained on,
-    beside the held-out. And of the held-out with tracks of different phrases: `shuffled_...`."""
-    held = _some(data.held_out, SCORED)
-    found = figures(data, data.held_out, held)
-    found |= {"harmony_jsd": figures(data, data.held_out, _some(data, SCORED))["harmony_jsd"]}
-    mixed = figures(data, data.held_out, of_music.shuffled(held))
-    names = ("harmony_jsd", "tonal_distance")
-    return found | {f"shuffled_{name}": mixed[name] for name in names if name in mixed}
-
-
-@cache
 def _own(data: Dataset, held: Dataset) -> dict[str, float]:
     """The figures of real music, which samples should be near to."""
     return figures(data, held, _some(held, SCORED))
+
+
+@cache
+def of_real(data: Dataset) -> dict[str, float]:
+    """The figures of held-out music in the place of samples; harmonies are those of the phrases trained on,
+    beside the held-out. And of the held-out with tracks of different phrases: `shuffled_...`."""
+    held = data.held_out
+    harmony = figures(data, held, _some(data, SCORED))["harmony_jsd"]
+    mixed = figures(data, held, of_music.shuffled(_some(held, SCORED)))
+    names = [name for name in ("harmony_jsd", "tonal_distance") if name in mixed]
+    return _own(data, held) | {"harmony_jsd": harmony} | {f"shuffled_{name}": mixed[name] for name in names}
 
 
 ABOUT = {

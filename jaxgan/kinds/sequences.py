@@ -17,6 +17,7 @@ from jaxgan.data.oracle import Oracle
 from jaxgan.game import samples_of
 from jaxgan.kinds.kind import Judge, Kind, Made, Panel, groups_of, numbers_of, taken
 from jaxgan.metrics import ngrams
+from jaxgan.metrics.bleu import bleu, self_bleu
 from jaxgan.metrics.score import Protocol, Sampling, Score, intervals, protocol
 
 SETS = ("oracle", "grammar", "text:PATH")
@@ -146,12 +147,46 @@ def _repeated(data: Dataset) -> float:
     return ngrams.repeated(data["token"])
 
 
+def _by_bleu(samples, lines, padded: bool) -> dict[str, float]:
+    return {"bleu": bleu(samples, lines, padded=padded), "self_bleu": self_bleu(samples, padded=padded)}
+
+
+@cache
+def _halves(data: Dataset, n: int) -> tuple[np.ndarray, dict[str, float]]:
+    """At most n lines, and BLEU and self-BLEU of as many others in the place of samples."""
+    order = np.random.default_rng(0).permutation(len(data["token"]))
+    m = min(n, len(order) // 2)
+    lines, others = data["token"][order[:m]], data["token"][order[m : 2 * m]]
+    return lines, _by_bleu(others, lines, _padded(data.facts))
+
+
+def _compared(data: Dataset, samples, n: int, sampling: Sampling) -> list[Score]:
+    """BLEU of n samples beside as many lines, and self-BLEU; both are best where those of other lines are."""
+    lines, own = _halves(data, n)
+    found = _by_bleu(samples[: len(lines)], lines, _padded(data.facts))
+
+    def told(name):
+        return protocol(
+            sampling,
+            metric=name,
+            better=f"nearer to {own[name]:.4g}",
+            within=(0, 1),
+            features="n-grams of 1 to 4 tokens",
+            reference=data,
+            n_reference=len(lines) if name == "bleu" else 0,
+            n_fake=len(lines),
+        )
+
+    return [Score(value, None, told(name)) for name, value in found.items()]
+
+
 @dataclass(frozen=True)
 class Options:
     """Score a run's checkpoints: by the oracle's likelihood where there is one, the n-grams of samples and
     data, the share of strings that a grammar takes, and the share that are copies."""
 
     groups: Natural = 10  # of samples, left out in turn for the intervals; 0: none
+    bleu: Natural = 0  # samples that BLEU and self-BLEU are of, and lines beside them; needs jaxgan[text]
 
 
 def judge(
@@ -165,6 +200,9 @@ def judge(
     """The oracle's likelihood, the n-grams, the share of valid strings and of copies."""
     n = n or DRAWN
     groups = groups_of(options)
+    compared = 0 if options is None else options.bleu
+    if compared == 1:
+        raise InputError("--bleu 1: a sample is compared with others, so 2 or more")
     against = data if real is None else real
 
     def watch(made: Made) -> dict[str, float]:
@@ -177,7 +215,10 @@ def judge(
             of = lambda rows: figures(against, samples[rows])  # noqa: E731
             around = intervals(of, values, len(samples), groups=groups, bounds=_BOUNDS, shares=SHARES)
         by = partial(_protocol, against, len(samples), sampling)
-        return taken([Score(value, around.get(name), by(name)) for name, value in values.items()], [])
+        found = [Score(value, around.get(name), by(name)) for name, value in values.items()]
+        if compared:
+            found += _compared(against, samples, min(compared, len(samples)), sampling)
+        return taken(found, [])
 
     def remarks(made: Made, rows):
         known = floors(against, len(made.samples))

@@ -22,6 +22,7 @@ from flax import linen as nn
 from jaxgan.nn.equalized import EqualizedConv, EqualizedDense
 from jaxgan.nn.minibatch import MinibatchStd
 from jaxgan.nn.norm import pixel_norm
+from jaxgan.nn.precision import wide
 
 _leaky = partial(nn.leaky_relu, negative_slope=0.2)
 
@@ -67,11 +68,6 @@ def _shrink(x, factor: int):
         return x
     *lead, h, w, c = x.shape
     return x.reshape(*lead, h // factor, factor, w // factor, factor, c).mean((-4, -2))
-
-
-def _wide(x):
-    """x in float32, or wider."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _mixed(below, above, alpha):
@@ -178,9 +174,9 @@ class Generator(_Growing):
         """Level k's image of x [B, 4, 4, C], at full size."""
         for up in self.up[:k]:
             below, x = x, up(x)
-        made = _wide(self.to_image[k](x))
+        made = wide(self.to_image[k](x))
         if k > 0:
-            before = _wide(self.to_image[k - 1](below))
+            before = wide(self.to_image[k - 1](below))
             made = _mixed(_enlarge(before, 2), made, alpha)
         return _enlarge(made, 2 ** (self.last - k))
 
@@ -225,4 +221,4 @@ class Discriminator(_Growing):
         x = self.at_level(Discriminator.features, x.astype(self.dtype), step)
         x = _leaky(self.conv(self.std(x)))
         x = _leaky(self.dense(x.reshape(x.shape[0], -1)))
-        return _wide(self.logit(x)[:, 0])
+        return wide(self.logit(x)[:, 0])

@@ -22,17 +22,13 @@ from jaxgan.nn.equalized import EqualizedConv, EqualizedDense
 from jaxgan.nn.minibatch import MinibatchStd
 from jaxgan.nn.modulated import Form, modulated_conv
 from jaxgan.nn.norm import instance_norm, pixel_norm
+from jaxgan.nn.precision import wide
 from jaxgan.nn.resample import double, fir, halve
 
 
 def _leaky(x):
     """Leaky ReLU by 0.2, of unit variance where x is normal, about."""
     return math.sqrt(2) * nn.leaky_relu(x, 0.2)
-
-
-def _wide(x):
-    """x in float32, or wider."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _clamped(x, most: float | None):
@@ -85,7 +81,7 @@ class Mapping(nn.Module):
             raise ValueError(
                 f"a mapping of 0 layers is the identity: it takes no labels, and z [B, {self.features}], as w"
             )
-        parts = [] if z is None else [pixel_norm(_wide(z))]
+        parts = [] if z is None else [pixel_norm(wide(z))]
         if label is not None:
             codes = jax.nn.one_hot(label, self.n_classes)
             y = pixel_norm(EqualizedDense(self.features, gain=1.0, name="embed")(codes))
@@ -158,7 +154,7 @@ class Colours(nn.Module):
         style = _style(features, 1.0, "style", self.dtype)(w.astype(self.dtype)) / math.sqrt(features)
         y = modulated_conv(x, kernel.astype(self.dtype), style, demodulate=False)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        return _clamped(_wide(y) + bias[None, None, None], self.clamp)
+        return _clamped(wide(y) + bias[None, None, None], self.clamp)
 
 
 def _of_layers(sizes: list[int]) -> list[int]:
@@ -378,7 +374,7 @@ class Discriminator(nn.Module):
         x = _leaky(conv(features(4), (3, 3), name="last")(x))
         x = _leaky(dense(features(4), name="dense")(x.reshape(len(x), -1)))
         if self.n_classes is None:
-            return _wide(dense(1, name="logit")(x)[:, 0])
-        x = _wide(dense(features(4), name="logit")(x))
+            return wide(dense(1, name="logit")(x)[:, 0])
+        x = wide(dense(features(4), name="logit")(x))
         w = Mapping(features(4), self.mapping, self.n_classes, name="mapped")(None, label)
         return (x * w).sum(-1) / math.sqrt(features(4))

@@ -11,9 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+from jaxgan.nn.precision import wide
 
 
 def _gather(x, axis: str | None):
@@ -46,7 +44,7 @@ class MinibatchDiscrimination(nn.Module):
             raise ValueError(f"MinibatchDiscrimination takes features [B, F], not {x.shape}")
         x = x.astype(self.dtype)
         m = nn.Dense(self.kernels * self.dims, use_bias=False, dtype=self.dtype)(x)
-        m = _wide(m).reshape(-1, self.kernels, self.dims)
+        m = wide(m).reshape(-1, self.kernels, self.dims)
         others, first = _gather(m, None if self.is_initializing() else self.axis)
         distance = jnp.abs(m[:, None] - others[None]).sum(-1)
         # By index, not by distance: a copy of an example counts in full.
@@ -70,7 +68,7 @@ def minibatch_std(x, group: int = 4, *, axis: str | None = None):
     Raises:
       ValueError: if the global batch is not a multiple of `group`. A shard may be of any size.
     """
-    whole, first = _gather(_wide(x), axis)
+    whole, first = _gather(wide(x), axis)
     batch = whole.shape[0]
     group = min(group, batch)
     if batch % group:
@@ -104,7 +102,7 @@ def minibatch_mean(x, *, axis: str | None = None):
     """
     if x.ndim != 2:
         raise ValueError(f"minibatch_mean takes [B, D], not {x.shape}")
-    mean = _wide(x).mean(0)
+    mean = wide(x).mean(0)
     mean = (mean if axis is None else lax.pmean(mean, axis)).astype(x.dtype)
     return jnp.concatenate([x, jnp.broadcast_to(mean[None], x.shape)], 1)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxgan.nn.conv import conv, conv_transpose
+from jaxgan.nn.precision import wide
 from jaxgan.nn.resample import fir
 
 Form = Literal["scaled", "grouped"]
@@ -46,17 +47,17 @@ def modulated_conv(x, kernel, style, *, demodulate: bool = True, double: bool = 
     if style.shape != (x.shape[0], x.shape[-1]):
         raise ValueError(f"modulated_conv: x {x.shape} takes a style [B, C], not {style.shape}")
     slide = _doubled if double else _plain
-    # Demodulation sums in float32 whatever the arithmetic: squares leave half-precision's range.
-    wide, s = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (kernel, style))
+    # Demodulation sums in float32 whatever the arithmetic.
+    k, s = wide(kernel), wide(style)
     if form == "scaled":
         y = slide(x * style[:, None, None], kernel)
         if not demodulate:
             return y
-        size = jnp.matmul(jnp.square(s), jnp.square(wide).sum((0, 1)), precision="highest")
+        size = jnp.matmul(jnp.square(s), jnp.square(k).sum((0, 1)), precision="highest")
         return y * lax.rsqrt(size + 1e-8).astype(y.dtype)[:, None, None]
     if form != "grouped":
         raise ValueError(f"modulated_conv: the form is scaled or grouped, not {form!r}")
-    kernels = wide[None] * s[:, None, None, :, None]
+    kernels = k[None] * s[:, None, None, :, None]
     if demodulate:
         kernels = kernels * lax.rsqrt(jnp.square(kernels).sum((1, 2, 3), keepdims=True) + 1e-8)
     return jax.vmap(lambda x, w: slide(x[None], w)[0])(x, kernels.astype(x.dtype))

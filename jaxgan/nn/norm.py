@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from jaxgan.nn.precision import wide
 from jaxgan.nn.spectral import SpectralDense
 
 
@@ -15,9 +16,8 @@ def pixel_norm(x, epsilon: float = 1e-8):
 
     It has no parameters, and is also what ProGAN and StyleGAN do to z [B, latent].
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    scale = lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + epsilon)
-    return (wide * scale).astype(x.dtype)
+    y = wide(x)
+    return (y * lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + epsilon)).astype(x.dtype)
 
 
 def _bare(norm, train: bool) -> dict:
@@ -91,10 +91,10 @@ class ModulatedBatchNorm(nn.Module):
 
 def _over(x, axes: tuple[int, ...], axis_name: str | None, epsilon: float):
     """x less its mean over axes, by its deviation there; over devices too where there is their axis."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = wide.mean(axes, keepdims=True)
+    y = wide(x)
+    mean = y.mean(axes, keepdims=True)
     mean = mean if axis_name is None else lax.pmean(mean, axis_name)
-    apart = wide - mean
+    apart = y - mean
     # Without `keepdims` XLA finds this equal to what a derivative makes of it: a network that both players
     # run at one state is run once.
     variance = jnp.square(apart).mean(axes)

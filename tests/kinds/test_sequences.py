@@ -116,6 +116,28 @@ def test_scores_have_intervals_and_remarks_their_floors(expressions):
         sequences.judge(expressions, options=Options(groups=1))
 
 
+def test_bleu_is_beside_that_of_lines(expressions):
+    """And one line again and again is alike by self-BLEU, though by BLEU it is as lines are."""
+    judge = sequences.judge(expressions, options=Options(groups=0, bleu=150), n=200)
+    long = expressions["token"][expressions["token"][:, 6] > 0]
+    collapsed = np.repeat(long[:1], 200, 0)
+    by = {}
+    new = _load("grammar:lines=200,seed=1", 8)["token"]
+    for name, tokens in (("lines", new), ("collapsed", collapsed)):
+        found = {score.name: score for score in judge.scores(_made(tokens), Sampling("live"))}
+        assert list(found)[-2:] == ["bleu", "self_bleu"]
+        told = found["bleu"].protocol
+        assert (told.n_fake, told.n_reference, found["self_bleu"].protocol.n_reference) == (150, 150, 0)
+        by[name] = {
+            k: (x.value, float(x.protocol.better.split()[-1])) for k, x in found.items() if "bleu" in k
+        }
+    assert all(abs(value - own) < 0.1 for value, own in by["lines"].values())
+    assert by["collapsed"]["self_bleu"][0] == 1
+    assert by["collapsed"]["self_bleu"][1] < 0.97
+    with pytest.raises(InputError, match="--bleu 1: a sample is compared with others"):
+        sequences.judge(expressions, options=Options(bleu=1))
+
+
 def test_short_lines_have_fewer_n_grams():
     found = figures(data := _load("oracle:tokens=4,hidden=2,lines=40", 2), data["token"])
     assert list(found) == ["oracle_nll", "jsd_2", "jsd_1", "copied"]
