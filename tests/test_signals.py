@@ -17,8 +17,10 @@ BUSY = "while True: pass"
 
 
 def _program(text):
-    """A process that has reached its last lines."""
-    code = f"import sys\nfrom jaxgan import signals\nsignals.GRACE = 0.5\n{text}"
+    """A process that has reached its last lines; what nohup had it ignore, it does not."""
+    heard = f"import signal\nfor s in {[int(s) for s in signals.SIGNALS]}: signal.signal(s, signal.SIG_DFL)\n"
+    heard += "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import sys\n{heard}\nfrom jaxgan import signals\nsignals.GRACE = 0.5\n{text}"
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -31,7 +33,10 @@ def _ends(process, signum):
     """Its status and what it said, after a signal."""
     process.send_signal(signum)
     began = time.monotonic()
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # what did not end is not left behind
     assert time.monotonic() - began < 20
     return process.returncode, err.strip()
 
