@@ -31,10 +31,11 @@ def images():
 @pytest.mark.parametrize("of", OPERATIONS)
 def test_they_are_the_slots_own_and_leave_a_share(of, images, key):
     some = images[:200]
-    done = jax.jit(of)(key, some, SLOT[:200], 1.0)
+    moved = jax.jit(of)
+    done = moved(key, some, SLOT[:200], 1.0)
     assert (done.shape, done.dtype) == (some.shape, some.dtype)
     places = 2e-5 if of in RESAMPLED else 1e-6  # whose places are rounded as well as their levels
-    np.testing.assert_allclose(of(key, some[150:], SLOT[150:200]), done[150:], atol=places)
+    np.testing.assert_allclose(moved(key, some[150:], SLOT[150:200], 1.0), done[150:], atol=places)
     np.testing.assert_array_equal(of(key, some, SLOT[:200], 0.0), some)
     if of in ONE:
         half, whole = of(key, images, SLOT, 0.5), of(key, images, SLOT)

@@ -137,6 +137,7 @@ class TestLanes:
         with pytest.raises(AssertionError):
             jax.tree.map(np.testing.assert_array_equal, _leaves(alone), _leaves(root / "seed-0"))
 
+    @pytest.mark.long
     def test_lanes_side_by_side_are_these_to_float_tolerance(self, three, tmp_path):
         root, _ = three
         other, _ = _start(tmp_path, seeds=3, together=True)
@@ -144,6 +145,7 @@ class TestLanes:
             for a, b in zip(_leaves(root / name), _leaves(other / name), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
+    @pytest.mark.long
     def test_each_is_an_ordinary_run(self, three, tmp_path, capsys):
         root, found = three
         lane = root / "seed-2"
@@ -182,6 +184,7 @@ class TestLanes:
         assert "captured_late" in text
         assert (root / "curves.png").is_file()
 
+    @pytest.mark.long
     def test_fewer_steps_are_refused_and_change_nothing(self, two, tmp_path):
         root = shutil.copytree(two[0], tmp_path / "mixtures" / "a")
         train.resume(root / "seed-1", steps=30)
@@ -199,6 +202,7 @@ class TestLanes:
             ),
         )
 
+    @pytest.mark.long
     def test_lanes_of_several_lengths_end_at_their_own(self, two, tmp_path):
         root = shutil.copytree(two[0], tmp_path / "mixtures" / "a")
         for lane, total in (("seed-0", 33), ("seed-1", 27)):
@@ -249,6 +253,7 @@ def _process(*args):
     )
 
 
+@pytest.mark.long
 def test_lanes_that_a_signal_stopped_go_on_bit_for_bit(tmp_path):
     """Against lanes of the same length that nothing interrupted."""
     flags = ["--batch-size", "64", "--samples", "100", "--chunk", "5", "--checkpoint-every", "50",

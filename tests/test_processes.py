@@ -175,6 +175,7 @@ def test_there_is_one_run_and_one_voice(runs):
     assert lines == ["rows 12"]
 
 
+@pytest.mark.long
 def test_it_goes_on_with_another_number_of_processes(runs, start, tmp_path):
     """Of twelve steps by two processes one takes the rest, to float tolerance what it takes of its own."""
     found = []
@@ -218,6 +219,7 @@ except InputError as e:
 """
 
 
+@pytest.mark.long
 def test_what_goes_wrong_in_one_is_noticed_in_all(runs, start):
     """An order of each process's own is another run; a NaN in one ends all at its step; a forgotten mean is
     refused when it would be saved."""
@@ -238,7 +240,7 @@ with signals.reported(own=True):  # as a command
 """
 
 
-@pytest.mark.parametrize("who", [0, 1])
+@pytest.mark.parametrize("who", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_signal_in_one_stops_all_at_the_same_chunk(start, who):
     started = start(SIGNALLED)
     rows = started.folder / "run" / "metrics.jsonl"

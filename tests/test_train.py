@@ -161,6 +161,7 @@ def test_another_seed_is_another_run(whole, tmp_path):
                      _state(whole[0], 40), _state(tmp_path / "gan" / "a", 40))  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     """kill -9: no goodbye; what was logged after the checkpoint is cut off and made again."""
     path, process = _under_way(tmp_path)
@@ -195,6 +196,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line(whole, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, _state(path, 40), _state(whole[0], 40))
 
 
+@pytest.mark.long
 def test_a_signal_before_the_first_step_is_no_traceback(tmp_path):
     """While the judge is trained."""
     env = os.environ | {"JAXGAN_CACHE": str(tmp_path / "cache")}
@@ -258,6 +260,7 @@ def test_a_method_in_a_file_of_ones_own(tmp_path, key):
         train.main(gan.Config, cgan.make, argv=[])
 
 
+@pytest.mark.long
 def test_a_signal_in_the_closing_scores_ends_them(tmp_path):
     """In one line, by the signal's own status; its scores are made when it is resumed."""
     one = _python("-u", "-c", CLOSING, "--out", str(tmp_path), "--name", "a", *FLAGS)
@@ -793,6 +796,7 @@ class TestResumeAuto:
             self._run(tmp_path, "--steps", "5")
         assert "exists and is no run's folder" in capsys.readouterr().err
 
+    @pytest.mark.long
     def test_lanes_of_which_some_were_made_are_completed(self, tmp_path, capsys, without_curves):
         self._run(tmp_path, "--steps", "5", "--seeds", "2")
         root = tmp_path / "dcgan" / "a"
@@ -803,7 +807,7 @@ class TestResumeAuto:
         assert records.checkpoints(root / "seed-1") == [5]
         assert records.lane_names(root) == ["seed-0", "seed-1"]
 
-    @pytest.mark.parametrize("seeds", ["1", "2"])
+    @pytest.mark.parametrize("seeds", ["1", pytest.param("2", marks=pytest.mark.long)])
     def test_another_machine_goes_on_from_where_the_checkpoints_are(
         self, tmp_path, capsys, without_curves, seeds
     ):

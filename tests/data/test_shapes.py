@@ -119,6 +119,7 @@ def test_labels_are_read_from_colours(several):
     assert float((shuffled == truth).mean()) < 0.9
 
 
+@pytest.mark.long
 def test_the_second_domain_is_a_function_of_the_first():
     """Whatever the texture was; undone, it is a plain drawing of the same."""
     scene = shapes.scenes(jax.random.key(2), jnp.arange(200))

@@ -130,6 +130,7 @@ def test_an_empty_domain_is_named(tmp_path):
         read.load(f"folder:{tmp_path}")
 
 
+@pytest.mark.long
 def test_partners_score_best(data):
     judge, asked = domains.judge(data), sampling.drawn(data, domains, 230)
     assert judge.n == 230
@@ -231,6 +232,7 @@ def test_both_players_images_are_made_once(data):
     assert both == d + g - 2 * made < d + g
 
 
+@pytest.mark.long
 def test_it_goes_on_bit_for_bit(trained, tmp_path):
     path, _ = trained
     root = shutil.copytree(path, tmp_path / "cyclegan" / "cut")
@@ -239,6 +241,7 @@ def test_it_goes_on_bit_for_bit(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, _state(path), _state(root))
 
 
+@pytest.mark.long
 def test_two_devices_make_the_same_run(tmp_path):
     # Of every colour, texture and background: of flat ones, instance normalisation magnifies rounding.
     scene = shapes.scenes(jax.random.key(0), np.arange(1300))

@@ -147,7 +147,9 @@ def test_samples_that_are_not_finite_are_told():
         _scores(data, bad)
 
 
-@pytest.mark.parametrize("spec", ["ring", "embedded", "swiss_roll", "stacked"])
+@pytest.mark.parametrize(
+    "spec", ["ring", "swiss_roll", "stacked", pytest.param("embedded", marks=pytest.mark.long)]
+)
 def test_a_picture_of_any_set(spec):
     data = points.load(Config(spec, 100), None)
     picture = points.show(data, _made(reference(data, 2500)))

@@ -54,6 +54,7 @@ def _named():
     return judge.train(_set(300, side=12, classes=5)).name
 
 
+@pytest.mark.long
 def test_the_number_of_cores_and_the_kind_of_processor_do_not_matter(monkeypatch):
     """All cores with fused multiplication and vectors, against one with neither."""
     monkeypatch.setattr(judge, "FEWEST", judge.FEWEST)  # put back afterwards

@@ -107,6 +107,7 @@ def test_what_is_done_is_not_done_again(plain, swept, tmp_path, monkeypatch):
     assert _texts(root) == before
 
 
+@pytest.mark.long
 def test_more_seeds_and_values_extend_it(plain, swept, tmp_path):
     root = shutil.copytree(plain[1], tmp_path / "own" / "a")
     stamps = {p: p.stat().st_mtime_ns for p in root.glob("gp_weight=*/seed-*/scores.json")}
@@ -220,11 +221,13 @@ def wide(swept, tmp_path_factory):
 
 
 class TestSideBySide:
+    @pytest.mark.long
     def test_lanes_are_single_runs_to_float_tolerance(self, wide, plain):
         for lane in ("gp_weight=1/seed-1", "gp_weight=2/seed-0"):
             for a, b in zip(_leaves(wide[1] / lane), _leaves(plain[1] / lane), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
+    @pytest.mark.long
     def test_a_lane_that_diverges_leaves_the_others_bit_identical(self, wide, swept, tmp_path):
         """Also where fewer are left than the width of a call, which stays as it was."""
         swept(tmp_path, {"gp_weight": [1.0, 6.0]}, loop={"together": True})
@@ -259,7 +262,7 @@ def test_fields_of_one_value_are_swept_together(swept, tmp_path):
         assert e.value.code == 2
 
 
-@pytest.mark.parametrize("moment", [0, 3])
+@pytest.mark.parametrize("moment", [0, pytest.param(3, marks=pytest.mark.long)])
 def test_stopped_and_gone_on_with_it_has_the_same_table(plain, swept, tmp_path, monkeypatch, moment):
     """Stopped in the closing scores of a lane: the trial goes back into the queue, and its runs go on."""
     usual, calls = lanes.finish, []
@@ -321,7 +324,14 @@ def test_what_is_worse_is_stopped_in_favour_of_others(halved):
     assert all(own.figures for row in found.rows for own in row.outcomes if own.dropped is None)
 
 
-@pytest.mark.parametrize("moment", ["before it is told", "a checkpoint after the score", "the second group"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "before it is told",
+        pytest.param("a checkpoint after the score", marks=pytest.mark.long),
+        pytest.param("the second group", marks=pytest.mark.long),
+    ],
+)
 def test_what_is_interrupted_stops_the_same(halved, tmp_path, monkeypatch, moment):
     run, _, root = halved
     where, name, at = {
@@ -349,7 +359,9 @@ def test_what_is_interrupted_stops_the_same(halved, tmp_path, monkeypatch, momen
     assert _texts(tmp_path / "own" / "a") == _texts(root)
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
+@pytest.mark.parametrize(
+    "sampler", ["random", "tpe", *(pytest.param(x, marks=pytest.mark.long) for x in ("qmc", "cmaes"))]
+)
 def test_samplers_draw_as_many_as_they_are_asked_for(swept, tmp_path, sampler):
     draws = {"g_lr": sweeps.log_uniform(1e-5, 1e-2), "d_lr": sweeps.log_uniform(1e-5, 1e-2)}
     brief = {"seeds": 1, "sampler": sampler, "config": {"steps": 5}, "loop": {"evaluate_every": 0}}
@@ -390,6 +402,7 @@ def test_compare_gives_the_same_table(plain, tmp_path, capsys):
     assert "is none of the runs that are compared" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_sweeps_on_several_data_sets_have_a_profile(plain, swept, tmp_path, capsys):
     swept(tmp_path, GRID, seeds=1, config={"data": "grid"})
     cli.main(["compare", str(plain[1]), str(tmp_path / "own" / "a"), "--out", str(tmp_path / "p.png")])
