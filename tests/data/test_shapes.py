@@ -94,6 +94,7 @@ def test_a_scene_is_its_slots():
     assert float(reach.max()) <= 0.95 + 1e-6
 
 
+@pytest.mark.long
 def test_the_maps_are_of_one_scene(several):
     image, labels = shapes.draw(several, SIDE), shapes.labels(several, SIDE)
     instances, alpha = shapes.instances(several, SIDE), shapes.alpha(several, SIDE)[..., 0]

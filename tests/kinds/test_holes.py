@@ -85,6 +85,7 @@ def test_an_image_without_a_hole_is_left_out_of_its_score(given):
             assert found[0].protocol.n_fake == 100
 
 
+@pytest.mark.long
 def test_it_goes_on_bit_for_bit_and_on_two_devices(trained, tmp_path):
     path, _ = trained
     _start(tmp_path, steps=4)

@@ -115,6 +115,7 @@ def test_label_maps_are_shown_in_colours():
     assert apart.min() > 15
 
 
+@pytest.mark.long
 def test_styles_are_walked_through(styled, tmp_path):
     path, _ = styled
     cli.main(["report", str(path), "--out", str(tmp_path)])
@@ -163,6 +164,7 @@ def test_maps_of_ones_own_are_translated(styled, tmp_path):
         jaxgan.load(path).translate(number[None, ..., None] + 3)
 
 
+@pytest.mark.long
 def test_boundaries_that_a_map_of_ones_own_lacks_are_taken_from_it(phased, tmp_path):
     path, _ = phased
     number = np.kron(np.array([[0, 1], [2, 4]]), np.ones((8, 8))).astype(np.uint8)
@@ -179,6 +181,7 @@ def _leaves(path, step):
     return jax.tree.leaves((generator.variables, generator.d_variables))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["styled", "phased"])
 def test_they_go_on_bit_for_bit_and_on_two_devices(which, request, tmp_path):
     path, _ = request.getfixturevalue(which)

@@ -107,6 +107,7 @@ def test_srresnet_learns_by_squares_alone(trained):
         assert row["g/loss"] > row["g/squares"] + row["g/perceptual"]
 
 
+@pytest.mark.long
 def test_the_features_decide_what_g_learns_and_which_program_it_is(program, data, key):
     gan, _ = srgan.make(program.cfg)
     state = program.initial(jax.random.key(0), program.numbers(program.cfg))
@@ -137,7 +138,7 @@ def _leaves(path):
     return jax.tree.leaves((generator.variables, generator.d_variables))
 
 
-@pytest.mark.parametrize("at", [2, 4, 6])
+@pytest.mark.parametrize("at", [4, *(pytest.param(x, marks=pytest.mark.long) for x in (2, 6))])
 def test_it_goes_on_bit_for_bit_wherever_it_stopped(trained, tmp_path, at):
     """In the first phase, at its end, and in the second; the rate falls by the run's own length."""
     path, _ = trained
@@ -149,6 +150,7 @@ def test_it_goes_on_bit_for_bit_wherever_it_stopped(trained, tmp_path, at):
     jax.tree.map(np.testing.assert_array_equal, _leaves(path), _leaves(again))
 
 
+@pytest.mark.long
 def test_two_devices_make_what_one_makes(trained, tmp_path):
     """Step by step, in both phases; rounding grows with the steps, since Adam takes it for a slope."""
     path, _ = trained
