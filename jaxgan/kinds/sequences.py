@@ -200,10 +200,11 @@ def judge(
     """The oracle's likelihood, the n-grams, the share of valid strings and of copies."""
     n = n or DRAWN
     groups = groups_of(options)
-    compared = 0 if options is None else options.bleu
-    if compared == 1:
-        raise InputError("--bleu 1: a sample is compared with others, so 2 or more")
     against = data if real is None else real
+    if compared := 0 if options is None else min(options.bleu, n):
+        if min(compared, len(against["token"]) // 2) < 2:
+            raise InputError(f"--bleu {options.bleu}: BLEU takes 2 samples or more, and 4 lines of data")
+        _halves(against, compared)  # says at once whether what it needs is installed
 
     def watch(made: Made) -> dict[str, float]:
         return figures(against, made.samples)
@@ -217,7 +218,7 @@ def judge(
         by = partial(_protocol, against, len(samples), sampling)
         found = [Score(value, around.get(name), by(name)) for name, value in values.items()]
         if compared:
-            found += _compared(against, samples, min(compared, len(samples)), sampling)
+            found += _compared(against, samples, compared, sampling)
         return taken(found, [])
 
     def remarks(made: Made, rows):

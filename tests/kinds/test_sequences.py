@@ -1,5 +1,6 @@
 """Sequences of tokens: what is read, scored, shown and written."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,8 +135,16 @@ def test_bleu_is_beside_that_of_lines(expressions):
     assert all(abs(value - own) < 0.1 for value, own in by["lines"].values())
     assert by["collapsed"]["self_bleu"][0] == 1
     assert by["collapsed"]["self_bleu"][1] < 0.97
-    with pytest.raises(InputError, match="--bleu 1: a sample is compared with others"):
-        sequences.judge(expressions, options=Options(bleu=1))
+    few = _load("grammar:lines=3", 8)
+    for data, n, how in ((expressions, 200, 1), (expressions, 1, 9), (few, 200, 9)):
+        with pytest.raises(InputError, match=f"--bleu {how}: BLEU takes 2 samples or more, and 4 lines"):
+            sequences.judge(data, options=Options(bleu=how), n=n)
+
+
+def test_without_sacrebleu_it_is_said_before_samples_are_made(expressions, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(InputError, match=r"BLEU needs sacrebleu: pip install 'jaxgan\[text\]'"):
+        sequences.judge(expressions, options=Options(bleu=20), n=200)
 
 
 def test_short_lines_have_fewer_n_grams():
