@@ -29,6 +29,12 @@ the oracle's own lines have 2.349. jsd_4 is 0.675 to 0.684 at the end, where oth
 0.655 and those of a unigram model 0.971. With `--reward constant --no-baseline` oracle_nll rises in each
 seed, by 0.03 to 0.16.
 
+A lower temperature has more, at the price of variety. At 0.5, 0.7, 0.85 and 1 oracle_nll and, in brackets,
+jsd_2 are in the mean over seeds 1.92 (0.221), 2.44 (0.102), 2.88 (0.059) and 3.30 (0.047) where likelihood
+ends, 1.87 (0.228), 2.34 (0.110), 2.78 (0.063) and 3.20 (0.045) at the last step, and 1.45 (0.175), 1.75
+(0.081), 2.04 (0.048) and 2.35 (0.038) of the oracle's own lines: at an equal jsd_2 between these about 0.06
+of the 0.10 are left.
+
 Published: an oracle_nll of 8.736, and of likelihood alone 9.038 (table 1).
 """
 

@@ -15,6 +15,8 @@ Measured by `jaxgan sweep wgan_gp_text --set gp_weight=10,0 --seeds 3`, in 22 mi
 EPYC (family 25 model 1), seeds 0, 1 and 2: jsd_4 0.069, 0.080 and 0.058, where a unigram model has 0.563 and
 other lines of the grammar 0.003; valid 0.77, 0.80 and 0.79; copied 0.64, 0.71 and 0.69, where 0.72 of the
 data are there more than once. Without the penalty jsd_4 is 1.0, 0.26 and 0.28, and no sample is valid.
+By `jaxgan evaluate RUN --bleu 200` seed 0 has a BLEU of 0.852 and a self-BLEU of 0.922, where other lines
+have 0.960 and 0.948, and seed 1 without the penalty 0 and 0.
 
 Published: samples of the Billion Word set.
 """
