@@ -255,7 +255,7 @@ def test_a_signal_in_one_stops_all_at_the_same_chunk(start, who):
 TOLD = "error: another process has ended or cannot be reached: see what it said"
 
 
-@pytest.mark.parametrize("who", [0, 1])
+@pytest.mark.parametrize("who", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_where_one_is_killed_the_others_end(start, who):
     started = start(SIGNALLED)
     rows = started.folder / "run" / "metrics.jsonl"

@@ -175,6 +175,7 @@ def test_labels_are_the_conditions_of_both():
     assert "mapped" in d["params"]
 
 
+@pytest.mark.long
 def test_an_image_of_a_label_is_projected_into_its_styles():
     """What the game says of its styles is what its generator makes of z; its noise is searched beside."""
     cfg = replace(TINY, conditional=True, n_classes=3)

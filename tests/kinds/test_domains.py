@@ -206,6 +206,7 @@ def test_each_term_is_of_the_images_that_it_names(data):
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.long
 def test_both_players_images_are_made_once(data):
     """As many convolutions are compiled as both updates alone have, less those of the second making."""
     cfg = cyclegan.Config(**TINY, channels=3)

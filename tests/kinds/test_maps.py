@@ -209,6 +209,7 @@ def program():
     return Program(method, cfg, tuple(arguments(cfg)), data, tuple(jax.devices()[:1]))
 
 
+@pytest.mark.long
 def test_each_phase_moves_its_parts_alone(program):
     """Of the global network in the first and last, of the enhancer from the second; moments too."""
     state = program.initial(jax.random.key(0), program.numbers(program.cfg))
@@ -263,6 +264,7 @@ def test_each_phase_moves_its_parts_alone(program):
     assert [float(s.g.stats["phase"]["enhanced"]) for s in states] == [0, 0, 1, 1]
 
 
+@pytest.mark.long
 def test_what_is_shown_in_the_first_phase_is_the_coarse_answer(phased):
     path, _ = phased
     given = jaxgan.load(path).asked["input"][:2]
@@ -293,6 +295,7 @@ def test_what_cannot_be_played_is_a_line():
             module.make(dataclasses.replace(module.Config(**config), channels=3))
 
 
+@pytest.mark.long
 def test_the_record_names_the_maps(phased):
     path, _ = phased
     known = json.loads((path / "config.json").read_text())

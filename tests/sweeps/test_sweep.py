@@ -233,6 +233,7 @@ class TestSideBySide:
         swept(tmp_path, {"gp_weight": [1.0, 6.0]}, loop={"together": True})
         _same(tmp_path / "own" / "a" / "gp_weight=1" / "seed-1", wide[1] / "gp_weight=1" / "seed-1")
 
+    @pytest.mark.long
     def test_what_was_decided_stays(self, wide, swept, tmp_path):
         shutil.copytree(wide[1], tmp_path / "own" / "a")
         with pytest.raises(InputError, match="runs its lanes 16 side by side: leave out --together"):
