@@ -25,9 +25,14 @@ Measured by the first command with `--steps 600 --evaluate-every 100 --seeds 5`,
 an AMD EPYC (family 25 model 1) beside other work, seed by seed, and in brackets that of held-out phrases: all
 notes are in the scale (all), the tonal distance of bass and chords is 1.031, 1.036, 1.034, 1.032 and 1.045
 (1.050; of shuffled tracks 1.525), harmony_jsd 0.076, 0.073, 0.096, 0.125 and 0.101 (0.001; 0.348), notes of
-three steps or more are 0.76 to 0.83 (1), and 0.9 to 4 % of the bars are copies. With
-`--model jamming --steps 400` notes are in the scale too, but the tonal distance is 1.475 to 1.500 and
-harmony_jsd 0.405 to 0.455: tracks that know nothing of one another.
+three steps or more are 0.76 to 0.83 (1), and 0.9 to 4 % of the bars are copies. With `--model jamming --steps
+400` notes are in the scale too, but the tonal distance is 1.475 to 1.500 and harmony_jsd 0.405 to 0.455:
+tracks that know nothing of one another.
+
+Bach's chorales, by the second command with `--steps 1200`, seed 0, in 11 minutes beside other work: 3.91
+pitch classes a bar (3.30 held out), tonal distance of the voices 1.483 (1.575; of shuffled voices 1.692),
+harmony_jsd 0.287 (0.042; 0.475), in scale 0.965 (0.933), notes of three steps or more 0.44 (0.62), and no bar
+is a copy (0.07). The voices keep their order; many notes are cut short.
 
 Published: of 50,266 phrases of the Lakh set, notes of three steps or more are 90.0, 81.9, 88.4 and 89.6 % of
 bass, guitar, piano and strings, of the hybrid model's samples 44.6, 43.2, 45.5 and 52.0 %; the tonal distance
