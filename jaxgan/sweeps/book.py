@@ -126,8 +126,10 @@ def _storage(url: str, options: dict) -> RDBStorage:
                 at_once = lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")  # noqa: E731
                 sqlalchemy.event.listen(storage.engine, "begin", at_once)
             return storage
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
-            if attempt == TRIES - 1:
+        except sqlalchemy.exc.DatabaseError as e:
+            # SQLite has one kind of error for a table that is there by now and a file that cannot be opened.
+            beaten = isinstance(e, sqlalchemy.exc.IntegrityError | sqlalchemy.exc.ProgrammingError)
+            if attempt == TRIES - 1 or not (beaten or "already exists" in str(e)):
                 raise
             time.sleep(1 + attempt)
     raise AssertionError

@@ -1,5 +1,6 @@
 """The book alone: nothing is trained."""
 
+import contextlib
 import math
 import os
 import re
@@ -251,7 +252,17 @@ def test_rungs():
         assert found.count(own) / 2000 == pytest.approx(odds / 5.5, abs=0.04)
 
 
-def test_a_storage_that_two_make_at_once_is_tried_again(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said", "tries"),
+    [
+        ("IntegrityError", "duplicate key", 3),
+        ("ProgrammingError", "relation exists", 3),
+        ("OperationalError", "table alembic_version already exists", 3),
+        ("OperationalError", "unable to open database file", 1),
+    ],
+)
+def test_a_storage_that_two_make_at_once_is_tried_again(monkeypatch, error, said, tries):
+    """And one that cannot be had is not waited for."""
     import sqlalchemy
 
     calls = []
@@ -259,10 +270,12 @@ def test_a_storage_that_two_make_at_once_is_tried_again(monkeypatch):
     def made(url, **options):
         calls.append(url)
         if len(calls) < 3:
-            raise sqlalchemy.exc.IntegrityError("x", {}, Exception("duplicate key"))
+            raise getattr(sqlalchemy.exc, error)("x", {}, Exception(said))
         return SimpleNamespace()
 
     monkeypatch.setattr(book, "RDBStorage", made)
     monkeypatch.setattr(book.time, "sleep", lambda seconds: None)
-    book._storage("postgresql://x", {})
-    assert len(calls) == 3
+    of_one_try = pytest.raises(sqlalchemy.exc.OperationalError, match=said)
+    with of_one_try if tries == 1 else contextlib.nullcontext():
+        book._storage("postgresql://x", {})
+    assert len(calls) == tries
