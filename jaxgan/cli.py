@@ -330,7 +330,6 @@ def sample(args: Sample) -> None:
     import jax
 
     from jaxgan import run, sampling
-    from jaxgan.kinds import Made
 
     check(args)
     which, psi = _which(args.checkpoint), args.psi
@@ -338,32 +337,18 @@ def sample(args: Sample) -> None:
         raise InputError("--psi and --interpolate do not go together; leave one out")
     if args.run.is_file():
         generator, psi = _published(args.run, which, psi=1.0 if psi is None else psi), None
-        writers = generator.kind.write
+        kind = generator.kind
     else:
         generator, record = None, _opened(args.run, args.trust)
-        writers = run.method(record, args.run)[0].kind.write
-    out = args.out or Path(f"samples{next(iter(writers))}")
-    if out.suffix not in writers:
-        raise InputError(f"--out {out}: a name ending in {' or '.join(writers)}")
+        kind = run.method(record, args.run)[0].kind
+    out = args.out or Path(f"samples{next(iter(kind.write))}")
+    sampling.writer(kind, out)
     generator = generator or sampling.load(args.run, which)
     if args.label is not None and generator.gan.condition is None:
         raise InputError("--label: this generator takes no label")
-    key = jax.random.key(args.seed)
-    asked, columns = generator.asked_for(args.label, args.n), args.interpolate or None
-    if args.interpolate:
-        samples = generator.decoded(generator.interpolate(key, args.n, columns, args.label))
-        asked = None if asked is None else {name: x.repeat(columns, 0) for name, x in asked.items()}
-        made = Made(samples, asked, None, generator.step)
-    else:
-        if asked is not None and args.label is None:
-            columns = len(next(iter(generator.asked.values())))
-        made = generator.made(key, args.n, asked, psi)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers[out.suffix](out, made, generator.facts, columns)
-    except OSError as e:
-        raise InputError(f"--out {out} cannot be written ({e.strerror})") from None
-    print(f"{len(made.samples)} samples of {_named(generator, args.run)} in {out}")
+    columns = args.interpolate or None
+    generator.save(out, jax.random.key(args.seed), args.n, args.label, psi, columns=columns)
+    print(f"{args.n * (columns or 1)} samples of {_named(generator, args.run)} in {out}")
 
 
 def translate_given(args: Translate) -> None:

@@ -136,6 +136,17 @@ def generate(
     return jax.tree.map(lambda *x: np.concatenate(x)[:n], *parts)
 
 
+def writer(kind: Kind, path: Path) -> Callable:
+    """What writes samples of a kind to a file of this name.
+
+    Raises:
+      InputError: if the kind has no file whose name ends so.
+    """
+    if path.suffix not in kind.write:
+        raise InputError(f"{path}: samples go to a file of a name ending in {' or '.join(kind.write)}")
+    return kind.write[path.suffix]
+
+
 @dataclasses.dataclass(frozen=True)
 class Generator:
     """A trained generator."""
@@ -301,11 +312,40 @@ class Generator:
             return in_turn(self.asked, n)[own]
         return self.kind.condition(self.facts, self.asked[own], condition, n)
 
-    def asked_for(self, condition, n: int) -> dict | None:
-        """What n samples are asked for, by its name in the data; None if the generator takes no condition."""
-        self._check_room(n, self.kind.decode)
-        own = self._condition(condition, None, n)
-        return None if own is None else {self.gan.condition: own}
+    def save(
+        self, path, key, n: int, condition=None, psi: float | None = None, *, label=None, columns=None
+    ) -> None:
+        """Writes the samples that `sample` would make to a file, as `jaxgan sample` does: a grid of images,
+        rows of a table, lines of text, a song, as the name's ending has it.
+
+        Args:
+          path: a file, which is overwritten.
+          columns: of interpolations instead: n of them, each of so many samples (`interpolate`).
+
+        Raises:
+          InputError: as `sample` and `interpolate` do, if both psi and columns are given, or if the name has
+            an ending that the kind of data has no file of, or cannot be written.
+        """
+        path = Path(path)
+        write = writer(self.kind, path)
+        if columns is not None and psi is not None:
+            raise InputError("psi truncates no interpolation: leave psi or columns out")
+        self._check_room(n * (columns or 1), self.kind.decode)
+        own = self._condition(condition, label, n)
+        asked = None if own is None else {self.gan.condition: own}
+        if columns is not None:
+            samples = self.decoded(self.interpolate(key, n, columns, condition, label=label))
+            asked = None if asked is None else {name: x.repeat(columns, 0) for name, x in asked.items()}
+            made = Made(samples, asked, None, self.step)
+        else:
+            if asked is not None and condition is None and label is None:
+                columns = len(next(iter(self.asked.values())))
+            made = self.made(key, n, asked, psi)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, made, self.facts, columns)
+        except OSError as e:
+            raise InputError(f"{path} cannot be written ({e.strerror})") from None
 
     @cached_property
     def _compiled(self) -> Callable:

@@ -108,7 +108,8 @@ def test_samples_too_many_are_refused(game, monkeypatch):
         lambda n: made.sample(key, n),
         lambda n: made.interpolate(key, 2, n),
         lambda n: made.drawn(None, n),
-        lambda n: made.asked_for(None, n),
+        lambda n: made.save("x.png", key, n),
+        lambda n: made.save("x.png", key, 2, columns=n),
         lambda n: made.made(key, n, None),
     ):
         with pytest.raises(InputError, match="samples would take .* of memory"):

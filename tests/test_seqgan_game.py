@@ -292,6 +292,11 @@ def test_every_command_takes_a_run(runs, tmp_path, capsys):
     cli.main(["sample", str(whole), "--n", "5", "--out", str(tmp_path / "x.npz")])
     saved = np.load(tmp_path / "x.npz")
     assert [" ".join(saved["vocabulary"][row]) for row in saved["token"]] == lines
+    generator, key = sampling.load(whole), jax.random.key(0)
+    generator.save(tmp_path / "of" / "python.txt", key, 5)
+    assert (tmp_path / "of" / "python.txt").read_text().splitlines() == lines
+    with pytest.raises(InputError, match=r"x.csv: samples go to a file of a name ending in .txt or .npz"):
+        generator.save("x.csv", key, 5)
     cli.main(["evaluate", str(whole), "--n", "100"])
     assert "oracle_nll" in capsys.readouterr().out
     cli.main(["report", str(whole), "--out", str(tmp_path / "r")])

@@ -433,6 +433,19 @@ class TestConditional:
         cli.main(["sample", str(conditional), "--n", "2", "--interpolate", "4", "--out", str(file)])
         with np.load(file) as found:
             assert found["label"].tolist() == [0] * 4 + [1] * 4
+            paths = found["image"]
+        g, key, of_python = sampling.load(conditional), jax.random.key(0), tmp_path / "z.npz"
+        for asked, labels, same in [
+            (dict(n=23), np.arange(23) % 10, images),
+            (dict(n=3, label=[3, 1, 4]), [3, 1, 4], None),
+            (dict(n=2, columns=4), [0] * 4 + [1] * 4, paths),
+        ]:
+            g.save(of_python, key, **asked)
+            with np.load(of_python) as found:
+                np.testing.assert_array_equal(found["label"], labels)
+                assert same is None or np.array_equal(found["image"], same)
+        with pytest.raises(InputError, match="leave psi or columns out"):
+            g.save(of_python, key, 2, psi=0.5, columns=3)
         again = tmp_path / "y.npz"
         np.savez(again, image=images, label=np.arange(23) % 10, classes=[str(i) for i in range(10)])
         given, trained = load(f"npz:{again}", image_size=8), run.dataset(records.read(conditional))
