@@ -18,6 +18,9 @@ samples; but diversity is 0.51: those of a class are too alike. With `--no-spect
 fcd is 20.1 (18.8 to 21.3), asked labels 99.6 %, diversity 0.72. At rates of 2e-4 and 5e-4 1000 steps are too
 few: fcd 74.1.
 
+By `--steps 700`, seeds 0 to 2, in 2 minutes each, fcd is 31.6, 24.3 and 38.3, asked labels are seen in 99, 97
+and 90 %; by `--no-residual-gain`, where the gain is W c, it is 119, 118 and 135, and 28, 16 and 18 %.
+
 Published: an Inception score of 166.5 and FID 7.4 on ImageNet at 128 pixels, by standing statistics of
 batch normalisation (section 3 and appendix C); FID 14.73 on CIFAR-10.
 """
